@@ -1,0 +1,1 @@
+//! What a guest can reach, granted one capability at a time

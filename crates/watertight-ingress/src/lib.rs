@@ -1,0 +1,1 @@
+//! What starts a call tree: HTTP requests and commands

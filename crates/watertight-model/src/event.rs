@@ -1,0 +1,197 @@
+//! Events: the one schema of what happened, for every sink. They flow one way; nothing waits for a sink (invariant 13).
+//!
+//! An event names components, edges and functions by index; a sink that shows them to people has the [`App`](crate::app::App) at hand.
+
+use std::time::Duration;
+
+use crate::{
+    app::{ComponentId, EdgeId, FunctionId},
+    failure::FailureKind,
+};
+
+/// The cells and the deadline that belong to one root call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(transparent)]
+pub struct TreeId(pub u64);
+
+/// One running instance of a component, unique within its process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(transparent)]
+pub struct CellId(pub u64);
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// A call crossed a membrane and ended.
+    Call(Call),
+    /// A root call ended: a request, a command, an invocation from outside.
+    Root(Root),
+    /// A cell came to life.
+    CellStarted {
+        /// Which cell.
+        cell: CellId,
+        /// Of which component.
+        component: ComponentId,
+    },
+    /// A cell is gone.
+    CellEnded {
+        /// Which cell.
+        cell: CellId,
+        /// Of which component.
+        component: ComponentId,
+        /// Why.
+        end: CellEnd,
+    },
+    /// A component tried what the manifest does not grant.
+    Denied {
+        /// Who tried.
+        component: ComponentId,
+        /// What it tried, and the line that would allow it.
+        denial: Denial,
+    },
+    /// A component wrote to stdout, stderr or its log.
+    Log {
+        /// Who wrote.
+        component: ComponentId,
+        /// Which stream.
+        stream: LogStream,
+        /// One line, without its line end.
+        line: String,
+    },
+    /// A request was answered, or broken off: the access line.
+    Request(Request),
+    /// A worker process started, ended or was replaced.
+    Worker {
+        /// The worker's number, from 0.
+        worker: u32,
+        /// What happened to it.
+        change: WorkerChange,
+    },
+    /// Events were dropped because this sink was too slow.
+    Dropped {
+        /// How many since the last such event.
+        count: u64,
+    },
+}
+
+/// One crossing.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+pub struct Call {
+    /// The call tree.
+    pub tree: TreeId,
+    /// The edge that was crossed.
+    pub edge: EdgeId,
+    /// The function of that edge.
+    pub function: FunctionId,
+    /// From admission to answer.
+    #[serde(rename = "duration_ns", serialize_with = "nanos")]
+    pub duration: Duration,
+    /// Bytes of the arguments' frame.
+    pub bytes_in: u64,
+    /// Bytes of the results' frame.
+    pub bytes_out: u64,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// One root call.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+pub struct Root {
+    /// Its call tree.
+    pub tree: TreeId,
+    /// The component that was entered.
+    pub component: ComponentId,
+    /// From admission to the last byte of the answer.
+    #[serde(rename = "duration_ns", serialize_with = "nanos")]
+    pub duration: Duration,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It returned.
+    Ok,
+    /// It failed.
+    Failed(FailureKind),
+    /// The caller was cut off before it ended.
+    Cancelled,
+}
+
+/// Why a cell ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CellEnd {
+    /// Its lifetime was over.
+    Done,
+    /// It failed and was thrown out.
+    Ejected(FailureKind),
+}
+
+/// A use that was not granted.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Denial {
+    /// The key under `grants`: `http`, `tcp`, `dns`, `dirs`, …
+    pub grant: &'static str,
+    /// What was tried: `connect to 10.0.0.1:22`.
+    pub attempt: String,
+    /// What to write in the manifest to allow it: `grants.tcp = ["10.0.0.1:22"]`.
+    pub remedy: String,
+}
+
+/// Where a guest wrote a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogStream {
+    /// Its standard output.
+    Stdout,
+    /// Its standard error.
+    Stderr,
+}
+
+/// One HTTP exchange.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Request {
+    /// The request's method.
+    pub method: String,
+    /// Path and query, as the client wrote them.
+    pub path: String,
+    /// The status that was sent; 0 where the connection broke before one was.
+    pub status: u16,
+    /// `HTTP/1.1`, `HTTP/2.0`.
+    pub version: &'static str,
+    /// The client's address.
+    pub client: std::net::IpAddr,
+    /// The route that matched, as an index into [`App::http`](crate::app::App::http).
+    pub route: Option<u32>,
+    /// Bytes of the request's body that were read.
+    pub bytes_in: u64,
+    /// Bytes of the answer's body that were written.
+    pub bytes_out: u64,
+    /// From the request's head to the answer's last byte.
+    #[serde(rename = "duration_ns", serialize_with = "nanos")]
+    pub duration: Duration,
+}
+
+/// What happened to a worker.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WorkerChange {
+    /// It serves.
+    Started {
+        /// Its process id.
+        pid: u32,
+    },
+    /// It is gone.
+    Ended {
+        /// How: an exit code or a signal.
+        how: String,
+    },
+}
+
+fn nanos<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
+}

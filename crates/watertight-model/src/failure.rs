@@ -1,0 +1,159 @@
+//! How a call fails: one closed list, with who is to blame, whether the cell may go on, and whether a retry can help.
+
+use std::fmt;
+
+/// Why a call did not return what its function promised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailureKind {
+    /// The guest trapped: `unreachable`, an access out of bounds, an integer error, an uncaught exception.
+    Trap,
+    /// The guest's stack ran out.
+    StackOverflow,
+    /// The call did not end within its deadline.
+    Deadline,
+    /// The guest ran longer than its cpu budget.
+    Cpu,
+    /// The guest broke off because its memory budget was spent.
+    Memory,
+    /// The callee broke the canonical ABI: a pointer, length, discriminant, `char`, string or handle that cannot be.
+    BadValue,
+    /// The caller passed what cannot be lifted from its memory: the caller traps.
+    BadArgument,
+    /// The guest called `exit`.
+    Exit,
+    /// A handle whose cell has died or that was already given away.
+    DeadHandle,
+    /// The component could not be instantiated within the pool.
+    NoCapacity,
+    /// Too many calls wait for this component already.
+    QueueFull,
+    /// A host function panicked.
+    HostPanic,
+    /// The callee called back into a cell that is busy with the call it came from, or another thing that the host refuses.
+    Host,
+    /// The process or node that held the cell is gone.
+    WallLost,
+}
+
+/// Whose fault a failure is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Blame {
+    /// The component that called.
+    Caller,
+    /// The component that was called.
+    Callee,
+    /// The node.
+    Host,
+    /// A limit of the manifest.
+    Budget,
+    /// What stands between the two.
+    Wall,
+}
+
+impl FailureKind {
+    /// Every kind, for tables and tests.
+    pub const ALL: [Self; 14] = [
+        Self::Trap,
+        Self::StackOverflow,
+        Self::Deadline,
+        Self::Cpu,
+        Self::Memory,
+        Self::BadValue,
+        Self::BadArgument,
+        Self::Exit,
+        Self::DeadHandle,
+        Self::NoCapacity,
+        Self::QueueFull,
+        Self::HostPanic,
+        Self::Host,
+        Self::WallLost,
+    ];
+
+    /// Whose fault it is.
+    #[must_use]
+    pub const fn blame(self) -> Blame {
+        match self {
+            Self::Trap | Self::StackOverflow | Self::BadValue | Self::Exit => Blame::Callee,
+            Self::BadArgument | Self::DeadHandle => Blame::Caller,
+            Self::Deadline | Self::Cpu | Self::Memory | Self::QueueFull | Self::NoCapacity => Blame::Budget,
+            Self::HostPanic | Self::Host => Blame::Host,
+            Self::WallLost => Blame::Wall,
+        }
+    }
+
+    /// Whether the callee's cell may never be entered again (invariant 6).
+    #[must_use]
+    pub const fn poisons(self) -> bool {
+        match self {
+            Self::Trap
+            | Self::StackOverflow
+            | Self::Deadline
+            | Self::Cpu
+            | Self::Memory
+            | Self::BadValue
+            | Self::Exit
+            | Self::HostPanic
+            | Self::Host
+            | Self::WallLost => true,
+            Self::BadArgument | Self::DeadHandle | Self::NoCapacity | Self::QueueFull => false,
+        }
+    }
+
+    /// Whether the same call could succeed in a fresh cell.
+    #[must_use]
+    pub const fn retry(self) -> bool {
+        match self {
+            Self::NoCapacity | Self::QueueFull | Self::WallLost | Self::HostPanic | Self::Host => true,
+            Self::Trap
+            | Self::StackOverflow
+            | Self::Deadline
+            | Self::Cpu
+            | Self::Memory
+            | Self::BadValue
+            | Self::BadArgument
+            | Self::Exit
+            | Self::DeadHandle => false,
+        }
+    }
+
+    /// Its name in events and JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Trap => "trap",
+            Self::StackOverflow => "stack-overflow",
+            Self::Deadline => "deadline",
+            Self::Cpu => "cpu",
+            Self::Memory => "memory",
+            Self::BadValue => "bad-value",
+            Self::BadArgument => "bad-argument",
+            Self::Exit => "exit",
+            Self::DeadHandle => "dead-handle",
+            Self::NoCapacity => "no-capacity",
+            Self::QueueFull => "queue-full",
+            Self::HostPanic => "host-panic",
+            Self::Host => "host",
+            Self::WallLost => "wall-lost",
+        }
+    }
+}
+
+impl fmt::Display for FailureKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A failed call: what happened, to which component, and a line for people.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{component}: {kind}: {detail}")]
+pub struct CallError {
+    /// What happened.
+    pub kind: FailureKind,
+    /// The name of the component it happened in.
+    pub component: String,
+    /// One line for people: what exactly, and the next step where there is one.
+    pub detail: String,
+}

@@ -1,0 +1,1 @@
+//! Sinks for events: the human log and JSON lines

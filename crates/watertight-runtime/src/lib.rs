@@ -1,0 +1,1 @@
+//! Engines, the compile cache, cells and the membrane between them

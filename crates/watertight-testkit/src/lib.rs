@@ -1,0 +1,1 @@
+//! For tests only: an event recorder, guests, bare cells

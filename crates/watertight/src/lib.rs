@@ -1,0 +1,1 @@
+//! Run an application as a graph of isolated WebAssembly components
