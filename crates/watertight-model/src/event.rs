@@ -195,3 +195,17 @@ pub enum WorkerChange {
 fn nanos<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u64(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
 }
+
+/// Something that takes events. It must be quick and must not wait: a sink that cannot keep up drops and counts (invariant 13).
+pub trait EventSink: Send + Sync + 'static {
+    /// Takes one event.
+    fn emit(&self, event: Event);
+}
+
+/// A sink for nobody.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoSink;
+
+impl EventSink for NoSink {
+    fn emit(&self, _: Event) {}
+}

@@ -1,0 +1,63 @@
+//! What the runtime asks of its host: state for every cell, functions for every linker, and which resources may move.
+//!
+//! The runtime knows nothing of WASI: `watertight-host` implements these traits for it, and the tests implement them for bare cells.
+
+use wasmtime::component::{Linker, Resource, ResourceTable, ResourceTableError, ResourceType};
+use watertight_model::app::Component;
+
+use crate::cell::CellCore;
+
+/// The state in a cell's store. It wraps the runtime's own part, [`CellCore`].
+pub trait CellData: Send + Sized + 'static {
+    /// The runtime's part.
+    fn core(&self) -> &CellCore<Self>;
+    /// The runtime's part, to change.
+    fn core_mut(&mut self) -> &mut CellCore<Self>;
+    /// The table of host resources that guests of this store hold handles to.
+    fn table(&mut self) -> &mut ResourceTable;
+}
+
+/// The host of an app: what its components can reach besides each other.
+pub trait Host<T: CellData>: Send + Sync + 'static {
+    /// Defines in `linker` every function that `component` may import from the host. Called once for each component of an app.
+    ///
+    /// # Errors
+    /// When a definition clashes with another one in the linker.
+    fn link(&self, component: &Component, linker: &mut Linker<T>) -> wasmtime::Result<()>;
+
+    /// Makes the state of one fresh cell, with this component's grants and nothing else.
+    ///
+    /// # Errors
+    /// When a grant cannot be had any more, such as a folder that is gone.
+    fn furnish(&self, component: &Component, core: CellCore<T>) -> wasmtime::Result<T>;
+
+    /// The host resources that may cross a membrane, moving from one table to the other.
+    fn resources(&self) -> &[HostResource];
+}
+
+/// A host resource type that may cross a membrane.
+#[derive(Clone, Copy, Debug)]
+pub struct HostResource {
+    /// Its WIT name, for messages: `wasi:io/streams/input-stream`.
+    pub name: &'static str,
+    pub(crate) ty: ResourceType,
+    pub(crate) carry: fn(&mut ResourceTable, u32, &mut ResourceTable) -> Result<u32, ResourceTableError>,
+}
+
+impl HostResource {
+    /// The resource whose table entries have the Rust type `R`.
+    #[must_use]
+    pub fn of<R: Send + 'static>(name: &'static str) -> Self {
+        Self { name, ty: ResourceType::host::<R>(), carry: carry::<R> }
+    }
+}
+
+/// Moves one entry between two tables. It fails, leaving `from` as it was, when the entry still has children there.
+fn carry<R: Send + 'static>(
+    from: &mut ResourceTable,
+    rep: u32,
+    to: &mut ResourceTable,
+) -> Result<u32, ResourceTableError> {
+    let entry = from.delete(Resource::<R>::new_own(rep))?;
+    Ok(to.push(entry)?.rep())
+}
