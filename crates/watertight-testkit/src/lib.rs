@@ -1,1 +1,3 @@
 //! For tests only: an event recorder, guests, bare cells
+
+pub mod guest;

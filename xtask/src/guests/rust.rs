@@ -1,0 +1,84 @@
+//! Rust guests: `wasm32-unknown-unknown` components, with nothing in them but what their WIT says.
+//!
+//! rustup has no wasm standard library of its own in every mirror, so the compiler and the standard library's source come as one
+//! pair from Debian (`rustc-web`, `rust-web-src`: kept current for the browsers) and cargo builds `std` from it. The linker that
+//! turns the module into a component, `wasm-component-ld`, comes with the project's own Rust toolchain.
+//! Debian replaces these packages in place, so no version is named here.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::debian::{Unpacked, run};
+
+const TARGET: &str = "wasm32-unknown-unknown";
+
+/// The pair of compiler and standard library, unpacked.
+pub(super) struct Toolchain {
+    folder: PathBuf,
+    linker: PathBuf,
+}
+
+impl Toolchain {
+    /// Unpacks what is missing below `tools`.
+    pub(super) fn ready(tools: &Path) -> Result<Self> {
+        let folder = tools.join("rust");
+        if !folder.join("root/usr/bin/rustc").exists() {
+            let debian = Unpacked::new(&folder)?;
+            let mut names = debian.closure("libllvm22")?;
+            names.extend(["rustc-web", "libstd-rust-web-dev", "rust-web-src"].map(str::to_owned));
+            names.insert(debian.dependency("libstd-rust-web-dev", "libstd-rust-web-")?);
+            debian.unpack(names)?;
+        }
+        let sysroot = run(Command::new("rustc").args(["--print", "sysroot"]))?;
+        let linker = glob_host(Path::new(sysroot.trim()))?;
+        ensure!(
+            linker.join("wasm-component-ld").exists(),
+            "the Rust toolchain has no wasm-component-ld in {}",
+            linker.display()
+        );
+        Ok(Self { folder, linker })
+    }
+
+    /// Builds packages of one workspace; gives the folder that holds their `.wasm` files.
+    pub(super) fn build(&self, workspace: &Path, packages: &[&str], remap: &[(PathBuf, &str)]) -> Result<PathBuf> {
+        let root = self.folder.join("root/usr");
+        let target = self.folder.join("target");
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::env::split_paths(&path).chain([self.linker.clone(), self.linker.join("gcc-ld")]);
+        let mut flags = vec!["-Zunstable-options".to_owned(), "-Cpanic=immediate-abort".to_owned()];
+        flags.push(format!("--remap-path-prefix={}=/rust", self.folder.display()));
+        flags.extend(remap.iter().map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display())));
+
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut command = Command::new(cargo);
+        command
+            .current_dir(workspace)
+            .args(["build", "--release", "--quiet", "--locked", "--target", TARGET])
+            .args(["-Zbuild-std=std", "-Zbuild-std-features=optimize_for_size"])
+            .arg("--target-dir")
+            .arg(&target)
+            .args(packages.iter().flat_map(|name| ["-p", name]))
+            .env("RUSTC", root.join("bin/rustc"))
+            .env("RUSTC_BOOTSTRAP", "1")
+            .env("LD_LIBRARY_PATH", root.join("lib/x86_64-linux-gnu"))
+            .env("PATH", std::env::join_paths(path)?)
+            .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", self.linker.join("wasm-component-ld"))
+            .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
+            .env_remove("CARGO_TARGET_DIR")
+            .env_remove("RUSTC_WRAPPER");
+        // Its messages are for a person: let them through.
+        let status = command.status().context("cannot run cargo")?;
+        ensure!(status.success(), "the Rust guests in {} do not build", workspace.display());
+        Ok(target.join(TARGET).join("release"))
+    }
+}
+
+/// `lib/rustlib/HOST/bin` of a toolchain.
+fn glob_host(sysroot: &Path) -> Result<PathBuf> {
+    let rustlib = sysroot.join("lib/rustlib");
+    let hosts = std::fs::read_dir(&rustlib).with_context(|| format!("no {}", rustlib.display()))?;
+    let bin = hosts.filter_map(Result::ok).map(|host| host.path().join("bin")).find(|bin| bin.exists());
+    bin.with_context(|| format!("no host tools in {}", rustlib.display()))
+}

@@ -1,0 +1,71 @@
+//! JavaScript guests: bundled by esbuild, made a component with QuickJS inside by componentize-qjs, both from npm.
+//!
+//! A guest is a folder with `package.json` (its own dependencies, with a lock file), `index.js`, and the world to implement
+//! under `"world"` in `package.json`; its WIT is the folder `wit` two levels up.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use super::debian::run;
+
+/// esbuild and componentize-qjs, installed.
+pub(super) struct Tools {
+    bin: PathBuf,
+}
+
+impl Tools {
+    /// Installs what is missing below `tools`.
+    pub(super) fn ready(tools: &Path) -> Result<Self> {
+        let folder = tools.join("script");
+        let bin = folder.join("node_modules/.bin");
+        if !bin.join("componentize-qjs").exists() || !bin.join("esbuild").exists() {
+            std::fs::create_dir_all(&folder)?;
+            std::fs::write(folder.join("package.json"), "{\"private\":true}\n")?;
+            run(npm("install").current_dir(&folder).args(["componentize-qjs", "esbuild"]))?;
+        }
+        Ok(Self { bin })
+    }
+
+    /// Builds the folder into `out`.
+    pub(super) fn build(&self, folder: &Path, wit: &Path, out: &Path) -> Result<()> {
+        let package = std::fs::read_to_string(folder.join("package.json"))?;
+        let package: serde_json::Value = serde_json::from_str(&package)?;
+        let world =
+            package["world"].as_str().with_context(|| format!("{}/package.json has no \"world\"", folder.display()))?;
+
+        // Built from a copy: node_modules has no business beside the sources.
+        let scratch = tempfile::tempdir()?;
+        for name in ["package.json", "package-lock.json", "index.js"] {
+            std::fs::copy(folder.join(name), scratch.path().join(name))
+                .with_context(|| format!("{} needs {name}", folder.display()))?;
+        }
+        run(npm("ci").current_dir(scratch.path()))?;
+        let bundle = scratch.path().join("bundle.js");
+        run(Command::new(self.bin.join("esbuild")).current_dir(scratch.path()).arg("index.js").args([
+            "--bundle",
+            "--minify",
+            "--format=esm",
+            "--target=es2022",
+            "--legal-comments=inline",
+            "--log-level=error",
+            "--outfile=bundle.js",
+        ]))?;
+        run(Command::new(self.bin.join("componentize-qjs"))
+            .current_dir(scratch.path())
+            .args(["--stub-wasi", "--wit"])
+            .arg(wit)
+            .args(["-n", world, "--js"])
+            .arg(&bundle)
+            .arg("-o")
+            .arg(out))?;
+        Ok(())
+    }
+}
+
+fn npm(verb: &str) -> Command {
+    let mut command = Command::new("npm");
+    command.args([verb, "--no-audit", "--no-fund", "--no-update-notifier", "--silent"]);
+    command
+}
