@@ -129,7 +129,9 @@ fn all(repository: &Path) -> Result<Vec<Guest>> {
     for (prefix, workspace, out) in roots {
         for folder in entries(&workspace)? {
             let package = stem(&folder);
-            let source = if folder.join("src/lib.rs").exists() {
+            // A crate that only others use has no component to give.
+            let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap_or_default();
+            let source = if manifest.contains("cdylib") {
                 Source::Rust { workspace: workspace.clone(), package: package.clone() }
             } else if folder.join("package.json").exists() {
                 Source::Script(folder)
