@@ -1,0 +1,8 @@
+//! The HTTP server over real sockets on loopback, from the client's side.
+
+mod admission;
+mod drain;
+mod limits;
+mod protocols;
+mod records;
+mod site;
