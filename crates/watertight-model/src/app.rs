@@ -56,6 +56,37 @@ pub struct Component {
     pub budget: Budget,
     /// Components composed into this one's cells, innermost first: its fused dependencies.
     pub fused: Vec<ComponentId>,
+    /// How those are wired to each other and to this one.
+    pub fused_edges: Vec<FusedEdge>,
+    /// Whether it, or anything fused into it, uses component-model async: the async engine then runs it. It is decided from the
+    /// component's types and canonical functions; the runtime checks again.
+    pub asynchronous: bool,
+    /// What its bytes hold.
+    pub kind: SourceKind,
+}
+
+/// What the bytes of a source hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SourceKind {
+    /// A component.
+    #[default]
+    Component,
+    /// A core module of WASI preview 1 with a `_start`: the runtime adapts it into a component that exports `wasi:cli/run`.
+    CommandModule,
+}
+
+/// One import met inside a cell, by a component composed into it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct FusedEdge {
+    /// Whose import it is: the cell's own component, or another that is fused into it.
+    pub importer: ComponentId,
+    /// The fused component that meets it.
+    pub exporter: ComponentId,
+    /// The import's full name in the importer.
+    pub import: String,
+    /// The export's full name in the exporter.
+    pub export: String,
 }
 
 /// One import (an interface, or a bare function) of one component, met by the export of another.
@@ -98,6 +129,9 @@ pub struct Function {
     pub signature: String,
     /// What the caller sees when the callee fails.
     pub on_failure: OnFailure,
+    /// The error type of a `result` that no failure can be turned into, so that `on_failure` is [`OnFailure::Trap`] although the
+    /// function has an error to return.
+    pub unmapped_error: Option<String>,
 }
 
 /// What a caller sees of a failed callee, decided at load from the function's result type.

@@ -65,6 +65,7 @@ impl fmt::Display for ByteSize {
         let bytes = self.0;
         match bytes {
             0 => f.write_str("0B"),
+            n if n % (1 << 40) == 0 => write!(f, "{}TiB", n >> 40),
             n if n % (1 << 30) == 0 => write!(f, "{}GiB", n >> 30),
             n if n % (1 << 20) == 0 => write!(f, "{}MiB", n >> 20),
             n if n % (1 << 10) == 0 => write!(f, "{}KiB", n >> 10),

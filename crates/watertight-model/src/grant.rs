@@ -81,10 +81,9 @@ impl HttpGrant {
     #[must_use]
     pub fn covers(&self, scheme: HttpScheme, host: &str, port: u16) -> bool {
         let host_fits = match self.host.strip_prefix("*.") {
-            Some(parent) => host
-                .len()
-                .checked_sub(parent.len() + 1)
-                .is_some_and(|dot| dot > 0 && host.as_bytes()[dot] == b'.' && host[dot + 1..].eq_ignore_ascii_case(parent)),
+            Some(parent) => host.len().checked_sub(parent.len() + 1).is_some_and(|dot| {
+                dot > 0 && host.as_bytes()[dot] == b'.' && host[dot + 1..].eq_ignore_ascii_case(parent)
+            }),
             None => host.eq_ignore_ascii_case(&self.host),
         };
         self.scheme == scheme && self.port == port && host_fits

@@ -1,0 +1,312 @@
+//! The checker: a manifest and the bytes it names become an [`App`], or a list of everything that is wrong.
+//!
+//! Pure: the shell reads the files ([`Manifest::sources`]) and looks up the folders ([`Manifest::folders`]), and passes both as
+//! data. Every step goes on after a problem, and keeps silent about what only follows from another problem; an app comes out
+//! only if there is no error at all. This is the one place where grants are minted (invariant 7).
+
+mod agree;
+mod build;
+mod cycle;
+mod fused;
+mod resolve;
+mod trigger;
+
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use miette::NamedSource;
+use semver::Version;
+
+use crate::{
+    app::{App, Lifetime, Wall},
+    budget::Budget,
+    component_type::{self, ComponentType, Item, Shape, Ty},
+    grant::Grants,
+    manifest::{At, ComponentSpec, Manifest, TriggerSpec, nearest},
+    problem::{Code, Problem, SourceText},
+    version::{ExternName, compatible},
+};
+
+/// What the shell found of the files that a manifest names.
+#[derive(Clone, Debug, Default)]
+pub struct Files {
+    /// The bytes of each component, by its name: see [`Manifest::sources`].
+    pub sources: BTreeMap<String, Result<Arc<[u8]>, SourceError>>,
+    /// The host folders that grants name, by their path in the manifest: see [`Manifest::folders`].
+    pub folders: BTreeMap<PathBuf, Result<(), FolderError>>,
+}
+
+/// Why a component's bytes could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceError {
+    /// There is no such file.
+    Missing {
+        /// The names of `.wasm` files near it, relative to the manifest, for "did you mean".
+        neighbours: Vec<String>,
+    },
+    /// It is a folder.
+    Folder,
+    /// The system would not let it be read: why.
+    Unreadable(String),
+}
+
+/// Why a host folder cannot be granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FolderError {
+    /// There is no such folder.
+    Missing,
+    /// It is something else.
+    NotAFolder,
+    /// The system would not let it be opened: why.
+    Unreadable(String),
+}
+
+/// What the host offers to every component: packages (`wasi:cli`) or single interfaces (`wasi:http/types`), and their versions.
+#[derive(Clone, Debug, Default)]
+pub struct HostInterfaces {
+    offered: BTreeMap<String, Vec<Version>>,
+}
+
+impl HostInterfaces {
+    /// From pairs of a package or interface and a version.
+    pub fn new(offered: impl IntoIterator<Item = (String, Version)>) -> Self {
+        let mut host = Self::default();
+        for (name, version) in offered {
+            host.offered.entry(name).or_default().push(version);
+        }
+        host
+    }
+
+    /// WASI 0.2 and 0.3 as Wasmtime 48 offers them.
+    #[must_use]
+    pub fn wasi() -> Self {
+        let p2 = ["cli", "clocks", "filesystem", "http", "io", "random", "sockets"];
+        let p3 = ["cli", "clocks", "filesystem", "http", "random", "sockets"];
+        let p2 = p2.map(|package| (format!("wasi:{package}"), Version::new(0, 2, 12)));
+        let p3 = p3.map(|package| (format!("wasi:{package}"), Version::new(0, 3, 0)));
+        Self::new(p2.into_iter().chain(p3))
+    }
+
+    /// Whether the host meets an import. Within one compatible series it does so in both directions: a guest built against a
+    /// later patch of WASI runs as long as it uses nothing newer, which the runtime checks when it links.
+    pub(crate) fn meets(&self, import: &ExternName<'_>) -> bool {
+        let Some(wanted) = &import.version else { return false };
+        self.versions(import).any(|version| compatible(version, wanted))
+    }
+
+    pub(crate) fn versions<'a>(&'a self, import: &ExternName<'_>) -> impl Iterator<Item = &'a Version> {
+        [import.base, import.package()].into_iter().filter_map(|name| self.offered.get(name)).flatten()
+    }
+}
+
+/// Checks an app. Problems come in the order of the manifest's text; the app is there only if none of them is an error.
+#[must_use]
+pub fn check(manifest: &Manifest, files: &Files, host: &HostInterfaces) -> (Option<App>, Vec<Problem>) {
+    let mut checker = Checker { manifest, host, types: Vec::new(), problems: manifest.problems.clone() };
+    if !manifest.broken {
+        checker.folders(files);
+        checker.sources(files);
+    }
+    let app = if manifest.broken { None } else { checker.app() };
+    let mut problems = checker.problems;
+    problems.sort_by_key(|problem| problem.offset().unwrap_or(usize::MAX));
+    let sound = !problems.iter().any(Problem::is_error);
+    (app.filter(|_| sound), problems)
+}
+
+/// Checks an app of one component with the default lifetime, wall and budget, and no grant but its output: what a single
+/// `.wasm` file is. It answers every path if it exports an HTTP handler.
+#[must_use]
+pub fn single(
+    file: &Path,
+    bytes: Result<Arc<[u8]>, SourceError>,
+    host: &HostInterfaces,
+) -> (Option<App>, Vec<Problem>) {
+    let name = name_from(file);
+    let source: SourceText = Arc::new(NamedSource::new(file.to_string_lossy(), Arc::from("")));
+    let nowhere = |text: &str| At::new(text.to_owned(), 0..0);
+    let handles_http = match &bytes {
+        Ok(bytes) => component_type::read(bytes).is_ok_and(|component| trigger::handler(&component, host).is_some()),
+        Err(_) => false,
+    };
+    let route = TriggerSpec { route: nowhere("/..."), component: nowhere(&name) };
+    let component = ComponentSpec {
+        name: nowhere(&name),
+        source: Some(nowhere(&file.to_string_lossy())),
+        lifetime: Lifetime::default(),
+        wall: Wall::default(),
+        uses: Vec::new(),
+        // Whoever names a file on a command line wants to see what it prints, and has no manifest to say so in.
+        grants: Grants { stdio: true, ..Grants::default() },
+        dirs: Vec::new(),
+        budget: Budget::default(),
+        edges: Vec::new(),
+        given: Vec::new(),
+    };
+    let manifest = Manifest {
+        source,
+        name: name.clone(),
+        version: "0.0.0".to_owned(),
+        components: vec![component],
+        http: if handles_http { vec![route] } else { Vec::new() },
+        problems: Vec::new(),
+        broken: false,
+    };
+    let files = Files { sources: BTreeMap::from([(name, bytes)]), folders: BTreeMap::new() };
+    check(&manifest, &files, host)
+}
+
+/// The name of a file without its ending, made into a component's name.
+fn name_from(file: &Path) -> String {
+    let stem = file.file_stem().map(|stem| stem.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let name: String =
+        stem.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).take(63).collect();
+    if name.starts_with(|first: char| first.is_ascii_lowercase()) { name } else { "app".to_owned() }
+}
+
+/// One run of the checker.
+struct Checker<'a> {
+    manifest: &'a Manifest,
+    host: &'a HostInterfaces,
+    /// The type of each component; none where its bytes are not to be had, which is reported.
+    types: Vec<Option<ComponentType>>,
+    problems: Vec<Problem>,
+}
+
+impl Checker<'_> {
+    fn report(&mut self, problem: Problem, span: Range<usize>, label: impl Into<String>) {
+        self.problems.push(problem.at(&self.manifest.source, span, label));
+    }
+
+    fn spec(&self, component: usize) -> &ComponentSpec {
+        &self.manifest.components[component]
+    }
+
+    fn name(&self, component: usize) -> &str {
+        &self.spec(component).name.value
+    }
+
+    fn name_span(&self, component: usize) -> Range<usize> {
+        self.spec(component).name.span.clone()
+    }
+
+    /// The component of this name; if there is none, that is reported.
+    fn component(&mut self, name: &At<String>) -> Option<usize> {
+        let names = || self.manifest.components.iter().map(|component| component.name.value.as_str());
+        if let Some(found) = names().position(|known| known == name.value) {
+            return Some(found);
+        }
+        let help = match nearest(&name.value, names()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("the components are {}", list(names())),
+        };
+        let problem = Problem::new(Code::UnknownComponent, format!("the app has no component `{}`", name.value));
+        self.report(problem.help(help), name.span.clone(), "no such component");
+        None
+    }
+
+    fn folders(&mut self, files: &Files) {
+        for component in &self.manifest.components {
+            for dir in &component.dirs {
+                let shown = dir.value.display();
+                let problem = match files.folders.get(&dir.value) {
+                    Some(Ok(())) => continue,
+                    None | Some(Err(FolderError::Missing)) => {
+                        Problem::new(Code::MissingFolder, format!("there is no folder `{shown}`"))
+                            .help("create it, or correct the path; it is relative to the manifest")
+                    }
+                    Some(Err(FolderError::NotAFolder)) => {
+                        Problem::new(Code::MissingFolder, format!("`{shown}` is not a folder"))
+                            .help("grant the folder that holds it")
+                    }
+                    Some(Err(FolderError::Unreadable(why))) => {
+                        Problem::new(Code::MissingFolder, format!("the folder `{shown}` cannot be opened: {why}"))
+                            .help("let the user that runs watertight open it")
+                    }
+                };
+                self.report(problem, dir.span.clone(), "");
+            }
+        }
+    }
+
+    fn sources(&mut self, files: &Files) {
+        for index in 0..self.manifest.components.len() {
+            let read = self.source(index, files);
+            self.types.push(read);
+        }
+    }
+
+    fn source(&mut self, index: usize, files: &Files) -> Option<ComponentType> {
+        let source = self.spec(index).source.clone()?;
+        let path = &source.value;
+        let problem = match files.sources.get(self.name(index)) {
+            Some(Ok(bytes)) => match component_type::read(bytes) {
+                Ok(component) => return Some(component),
+                Err(flaw) => Problem::new(Code::NotAComponent, format!("`{path}` is not a component: {}", flaw.what))
+                    .help(flaw.next_step),
+            },
+            None => missing(path, &[]),
+            Some(Err(SourceError::Missing { neighbours })) => missing(path, neighbours),
+            Some(Err(SourceError::Folder)) => {
+                Problem::new(Code::MissingFile, format!("`{path}` is a folder")).help("name the `.wasm` file in it")
+            }
+            Some(Err(SourceError::Unreadable(why))) => {
+                Problem::new(Code::MissingFile, format!("`{path}` cannot be read: {why}"))
+                    .help("let the user that runs watertight read it")
+            }
+        };
+        self.report(problem, source.span, "");
+        None
+    }
+}
+
+fn missing(path: &str, neighbours: &[String]) -> Problem {
+    let help = match nearest(path, neighbours.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean \"{near}\"?"),
+        None if neighbours.is_empty() => "build it, or correct the path; it is relative to the manifest".to_owned(),
+        None => format!("there are {}", list(neighbours.iter().map(String::as_str))),
+    };
+    Problem::new(Code::MissingFile, format!("there is no file `{path}`")).help(help)
+}
+
+/// `a`, `b` and `c`.
+fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let names: Vec<_> = names.into_iter().map(|name| format!("`{name}`")).collect();
+    match names.split_last() {
+        None => "none".to_owned(),
+        Some((last, [])) => last.clone(),
+        Some((last, before)) => format!("{} and {last}", before.join(", ")),
+    }
+}
+
+/// Whether a part of a type satisfies a test.
+fn any_part(ty: &Ty, test: &dyn Fn(&Shape) -> bool) -> bool {
+    if test(&ty.shape) {
+        return true;
+    }
+    let optional = |ty: &Option<Ty>| ty.as_ref().is_some_and(|ty| any_part(ty, test));
+    match &ty.shape {
+        Shape::Primitive(_) | Shape::Enum(_) | Shape::Flags(_) | Shape::Own(_) | Shape::Borrow(_) => false,
+        Shape::Record(fields) => fields.iter().any(|(_, ty)| any_part(ty, test)),
+        Shape::Variant(cases) => cases.iter().any(|(_, ty)| optional(ty)),
+        Shape::Tuple(types) => types.iter().any(|ty| any_part(ty, test)),
+        Shape::List(ty) | Shape::FixedList(ty, _) | Shape::Option(ty) => any_part(ty, test),
+        Shape::Map(key, value) => any_part(key, test) || any_part(value, test),
+        Shape::Result(ok, err) => optional(ok) || optional(err),
+        Shape::Stream(ty) | Shape::Future(ty) => optional(ty),
+    }
+}
+
+/// The noun of an import or export.
+fn noun(item: &Item) -> &'static str {
+    match item {
+        Item::Interface(_) => "an interface",
+        Item::Function(_) => "a function",
+        Item::TypeName => "a type",
+        Item::Unsupported(noun) => noun,
+    }
+}

@@ -1,0 +1,156 @@
+//! The steps of the checker in their order, and the app that comes of them.
+
+use std::path::PathBuf;
+
+use super::{
+    Checker,
+    resolve::{Link, Met},
+};
+use crate::{
+    app::{
+        App, Component, ComponentId, Edge, EdgeId, EdgeShape, Function, FusedEdge, HttpTrigger, OnFailure, SourceKind,
+        Wall,
+    },
+    component_type::{ComponentType, FunctionType, Item, Shape},
+    signature::{signature, type_text},
+};
+
+impl Checker<'_> {
+    /// Every check of the graph; the app, if its parts are all there.
+    pub(super) fn app(&mut self) -> Option<App> {
+        let uses = self.uses();
+        let links = self.links(&uses);
+        let members = self.members(&links);
+        self.cycles(&uses, &links);
+        self.agreement(&links, &members);
+        self.fused(&links, &members);
+        self.lifetimes();
+        let http = self.triggers();
+        if self.types.iter().any(Option::is_none) {
+            return None;
+        }
+        Some(self.build(&links, &members, http))
+    }
+
+    fn build(&self, links: &[Link], members: &[Vec<usize>], http: Vec<HttpTrigger>) -> App {
+        App {
+            name: self.manifest.name.clone(),
+            version: self.manifest.version.clone(),
+            components: (0..self.types.len()).map(|index| self.built(index, links, members)).collect(),
+            edges: self.edges(links, members),
+            http,
+        }
+    }
+
+    fn built(&self, index: usize, links: &[Link], members: &[Vec<usize>]) -> Component {
+        let spec = self.spec(index);
+        let parts = || members[index].iter().chain([&index]);
+        let known = |part: &usize| self.types[*part].as_ref();
+        let fused_edges = parts().flat_map(|part| links.iter().filter(|link| link.importer == *part));
+        Component {
+            id: id(index),
+            name: spec.name.value.clone(),
+            source: spec.source.as_ref().map(|source| PathBuf::from(&source.value)).unwrap_or_default(),
+            wall: spec.wall,
+            lifetime: spec.lifetime,
+            grants: spec.grants.clone(),
+            budget: spec.budget.clone(),
+            fused: members[index].iter().map(|member| id(*member)).collect(),
+            fused_edges: match spec.wall {
+                Wall::Fused => Vec::new(),
+                Wall::Cell => fused_edges.filter_map(|link| self.fused_edge(link)).collect(),
+            },
+            asynchronous: parts().filter_map(known).any(|known| known.asynchronous),
+            kind: known(&index).map_or(SourceKind::Component, |known| known.kind),
+        }
+    }
+
+    fn fused_edge(&self, link: &Link) -> Option<FusedEdge> {
+        let Met::By { component, export } = link.met else { return None };
+        if self.spec(component).wall != Wall::Fused {
+            return None;
+        }
+        Some(FusedEdge {
+            importer: id(link.importer),
+            exporter: id(component),
+            import: self.types[link.importer].as_ref()?.imports[link.import].name.clone(),
+            export: self.types[component].as_ref()?.exports[export].name.clone(),
+        })
+    }
+
+    /// The edges between cells: those of a fused component are its importer's, once for each name.
+    fn edges(&self, links: &[Link], members: &[Vec<usize>]) -> Vec<Edge> {
+        let mut edges: Vec<Edge> = Vec::new();
+        for (root, members) in members.iter().enumerate() {
+            if self.spec(root).wall == Wall::Fused {
+                continue;
+            }
+            let first = edges.len();
+            for member in [root].iter().chain(members) {
+                for link in links.iter().filter(|link| link.importer == *member) {
+                    let Some(mut edge) = self.edge(root, link) else { continue };
+                    if let Some(known) = edges[first..].iter_mut().find(|known| known.import == edge.import) {
+                        edge.functions
+                            .retain(|function| !known.functions.iter().any(|other| other.name == function.name));
+                        known.functions.append(&mut edge.functions);
+                    } else {
+                        edge.id = EdgeId(u32::try_from(edges.len()).unwrap_or(u32::MAX));
+                        edges.push(edge);
+                    }
+                }
+            }
+        }
+        edges
+    }
+
+    fn edge(&self, root: usize, link: &Link) -> Option<Edge> {
+        let Met::By { component, export } = link.met else { return None };
+        if self.spec(component).wall == Wall::Fused {
+            return None;
+        }
+        let importer = self.types[link.importer].as_ref()?;
+        let import = &importer.imports[link.import];
+        let (shape, functions) = match &import.item {
+            Item::Interface(interface) => {
+                let functions = interface.functions.iter();
+                (
+                    EdgeShape::Interface,
+                    functions.map(|(name, function)| built_function(importer, name, function)).collect(),
+                )
+            }
+            Item::Function(function) => (EdgeShape::Function, vec![built_function(importer, &import.name, function)]),
+            Item::TypeName | Item::Unsupported(_) => return None,
+        };
+        Some(Edge {
+            id: EdgeId(0),
+            importer: id(root),
+            exporter: id(component),
+            import: import.name.clone(),
+            export: self.types[component].as_ref()?.exports[export].name.clone(),
+            shape,
+            deadline: link.deadline.as_ref().map(|deadline| deadline.value),
+            functions,
+        })
+    }
+}
+
+fn id(index: usize) -> ComponentId {
+    ComponentId(u32::try_from(index).unwrap_or(u32::MAX))
+}
+
+fn built_function(component: &ComponentType, name: &str, function: &FunctionType) -> Function {
+    let (on_failure, unmapped_error) = on_failure(component, function);
+    Function { name: name.to_owned(), signature: signature(component, name, function), on_failure, unmapped_error }
+}
+
+/// What a caller sees of a failure: the error, where the function returns one that a failure can be turned into.
+fn on_failure(component: &ComponentType, function: &FunctionType) -> (OnFailure, Option<String>) {
+    let Some(Shape::Result(_, error)) = function.result.as_ref().map(|result| &result.shape) else {
+        return (OnFailure::Trap, None);
+    };
+    match error {
+        None => (OnFailure::ErrorEmpty, None),
+        Some(error) if matches!(error.shape, Shape::Primitive("string")) => (OnFailure::ErrorText, None),
+        Some(error) => (OnFailure::Trap, Some(type_text(component, error))),
+    }
+}

@@ -1,0 +1,513 @@
+//! The one table of manifest keys. The reader takes its unknown-key check from it, `schema` the JSON Schema, and
+//! `docs/manifest.md` is tested against it: a key that is not here does not exist.
+
+/// One key of the manifest.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// The table it stands in: empty for the top level, `*` for a name the user chooses, `[]` for each entry of an array.
+    pub place: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// What it takes.
+    pub kind: Kind,
+    /// Its value when it is not given; none for a key that must be, or that has no effect then.
+    pub default: Option<&'static str>,
+    /// Whether it must be given.
+    pub required: bool,
+    /// What it means, in one sentence or two.
+    pub meaning: &'static str,
+    /// What happens when a guest goes beyond it.
+    pub exceeded: &'static str,
+    /// A value, as TOML.
+    pub example: &'static str,
+}
+
+/// What a key takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A table whose keys stand at this place.
+    Table(&'static str),
+    /// A table from names to tables whose keys stand at this place.
+    Named(&'static str),
+    /// An array of tables whose keys stand at this place.
+    Tables(&'static str),
+    /// A table from names to strings.
+    Texts,
+    /// A string.
+    Text(Form),
+    /// An array of strings.
+    List(Form),
+    /// One of these strings.
+    Choice(&'static [&'static str]),
+    /// `true` or `false`.
+    Flag,
+    /// A whole number within these bounds.
+    Count(u32, u32),
+}
+
+/// What a string must look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Anything without NUL.
+    Any,
+    /// The name of an app or a component.
+    Name,
+    /// A semantic version.
+    Version,
+    /// A path.
+    Path,
+    /// An absolute path of the guest.
+    GuestPath,
+    /// A number of bytes with its unit.
+    Size,
+    /// A time with its unit.
+    Duration,
+    /// A path of HTTP, or a prefix of one.
+    Route,
+    /// Scheme, host and port.
+    Origin,
+    /// Address and port.
+    Address,
+    /// A host name.
+    Host,
+}
+
+impl Form {
+    /// What it is, for a sentence.
+    #[must_use]
+    pub const fn noun(self) -> &'static str {
+        match self {
+            Self::Any => "a string",
+            Self::Name => "a name",
+            Self::Version => "a version",
+            Self::Path => "a path",
+            Self::GuestPath => "an absolute guest path",
+            Self::Size => "a size",
+            Self::Duration => "a duration",
+            Self::Route => "a route",
+            Self::Origin => "an origin",
+            Self::Address => "an address with a port",
+            Self::Host => "a host name",
+        }
+    }
+
+    /// What an editor can check of it.
+    #[must_use]
+    pub const fn pattern(self) -> Option<&'static str> {
+        match self {
+            Self::Any | Self::Path => None,
+            Self::Name => Some(r"^[a-z][a-z0-9_-]{0,62}$"),
+            Self::Version => Some(r"^\d+\.\d+\.\d+([-+].*)?$"),
+            Self::GuestPath => Some(r"^/"),
+            Self::Size => Some(r"^\d+ ?(B|kB|KB|MB|GB|TB|KiB|MiB|GiB|TiB)$"),
+            Self::Duration => Some(r"^\d+(\.\d+)? ?(us|µs|ms|s|m|h)$"),
+            Self::Route => Some(r"^/"),
+            Self::Origin => Some(r"^https?://[^/@?#]+$"),
+            Self::Address => Some(r"^(\d+\.\d+\.\d+\.\d+|\[[0-9A-Fa-f:.]+\]):(\d+|\*)$"),
+            Self::Host => Some(r"^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?$"),
+        }
+    }
+}
+
+impl Kind {
+    /// What it takes, for a sentence and for the documentation.
+    #[must_use]
+    pub fn noun(self) -> String {
+        match self {
+            Self::Table(_) | Self::Named(_) => "a table".to_owned(),
+            Self::Tables(_) => "an array of tables".to_owned(),
+            Self::Texts => "a table of strings".to_owned(),
+            Self::Text(form) => form.noun().to_owned(),
+            Self::List(Form::Any) => "an array of strings".to_owned(),
+            Self::List(Form::Name) => "an array of names".to_owned(),
+            Self::List(Form::Origin) => "an array of origins".to_owned(),
+            Self::List(Form::Address) => "an array of addresses with ports".to_owned(),
+            Self::List(Form::Host) => "an array of host names".to_owned(),
+            Self::List(_) => "an array".to_owned(),
+            Self::Choice(choices) => {
+                choices.iter().map(|choice| format!("\"{choice}\"")).collect::<Vec<_>>().join(" or ")
+            }
+            Self::Flag => "true or false".to_owned(),
+            Self::Count(_, _) => "a whole number".to_owned(),
+        }
+    }
+}
+
+/// The keys at one place, in the order of the documentation.
+pub fn keys_at(place: &str) -> impl Iterator<Item = &'static Key> + use<'_> {
+    KEYS.iter().filter(move |key| key.place == place)
+}
+
+/// The key with this name at this place.
+#[must_use]
+pub fn key(place: &str, name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.place == place && key.name == name)
+}
+
+/// The shortest and longest time that can be written.
+pub(crate) const DURATION_BOUNDS: (std::time::Duration, std::time::Duration) =
+    (std::time::Duration::from_millis(1), std::time::Duration::from_hours(24));
+
+/// The largest size that can be written: far above any machine, far below where sums overflow.
+pub(crate) const SIZE_MAX: u64 = 1 << 44;
+
+/// The least memory that is of any use to a guest: one page.
+pub(crate) const MEMORY_MIN: u64 = 1 << 16;
+
+const KEY: Key = Key {
+    place: "",
+    name: "",
+    kind: Kind::Flag,
+    default: None,
+    required: false,
+    meaning: "",
+    exceeded: "",
+    example: "",
+};
+
+const COMPONENT: &str = "component.*";
+const GRANTS: &str = "component.*.grants";
+const DIRS: &str = "component.*.grants.dirs[]";
+const BUDGET: &str = "component.*.budget";
+const EDGE: &str = "component.*.edge.*";
+const HTTP: &str = "trigger.http[]";
+
+/// Every key.
+pub const KEYS: &[Key] = &[
+    Key {
+        name: "app",
+        kind: Kind::Table("app"),
+        required: true,
+        meaning: "What the app is called.",
+        example: "{ name = \"press\" }",
+        ..KEY
+    },
+    Key {
+        name: "component",
+        kind: Kind::Named(COMPONENT),
+        required: true,
+        meaning: "The components of the app, each under a name of its own.",
+        example: "{ web = { source = \"web.wasm\" } }",
+        ..KEY
+    },
+    Key {
+        name: "trigger",
+        kind: Kind::Table("trigger"),
+        meaning: "What starts components from outside.",
+        example: "{ http = [{ route = \"/...\", component = \"web\" }] }",
+        ..KEY
+    },
+    Key {
+        place: "app",
+        name: "name",
+        kind: Kind::Text(Form::Name),
+        required: true,
+        meaning: "The app's name, in logs and events: lower-case letters, digits, `-` and `_`.",
+        example: "\"press\"",
+        ..KEY
+    },
+    Key {
+        place: "app",
+        name: "version",
+        kind: Kind::Text(Form::Version),
+        default: Some("\"0.0.0\""),
+        meaning: "The app's own version.",
+        example: "\"0.1.0\"",
+        ..KEY
+    },
+    Key {
+        place: COMPONENT,
+        name: "source",
+        kind: Kind::Text(Form::Path),
+        required: true,
+        meaning: "The component's `.wasm` file, relative to the manifest.",
+        example: "\"web.wasm\"",
+        ..KEY
+    },
+    Key {
+        place: COMPONENT,
+        name: "lifetime",
+        kind: Kind::Choice(&["call", "request", "resident"]),
+        default: Some("\"request\""),
+        meaning: "How long a cell of it lives: one call, one request with everything it sets off, or until it fails.",
+        example: "\"resident\"",
+        ..KEY
+    },
+    Key {
+        place: COMPONENT,
+        name: "wall",
+        kind: Kind::Choice(&["cell", "fused"]),
+        default: Some("\"cell\""),
+        meaning: "How strong its isolation is: a store of its own, or composed into its importer's store without any.",
+        example: "\"fused\"",
+        ..KEY
+    },
+    Key {
+        place: COMPONENT,
+        name: "uses",
+        kind: Kind::List(Form::Name),
+        default: Some("[]"),
+        meaning: "The components that may meet its imports; each import is met by the one of them that exports it.",
+        example: "[\"markdown\", \"thumbnail\"]",
+        ..KEY
+    },
+    Key {
+        place: COMPONENT,
+        name: "grants",
+        kind: Kind::Table(GRANTS),
+        default: Some("{}"),
+        meaning: "What it may reach. Nothing is granted by default.",
+        example: "{ stdio = true }",
+        ..KEY
+    },
+    Key {
+        place: COMPONENT,
+        name: "budget",
+        kind: Kind::Table(BUDGET),
+        default: Some("{}"),
+        meaning: "What it may spend. Every budget has a finite default.",
+        example: "{ memory = \"64MiB\" }",
+        ..KEY
+    },
+    Key {
+        place: COMPONENT,
+        name: "edge",
+        kind: Kind::Named(EDGE),
+        default: Some("{}"),
+        meaning: "Settings of single imports, each under the import's name; its version may be left out where only one fits.",
+        example: "{ \"press:image/thumbnail\" = { deadline = \"300ms\" } }",
+        ..KEY
+    },
+    Key {
+        place: GRANTS,
+        name: "env",
+        kind: Kind::Texts,
+        default: Some("{}"),
+        meaning: "Environment variables the guest sees; the host's own are never visible.",
+        exceeded: "The variable is not there.",
+        example: "{ THEME = \"dark\" }",
+        ..KEY
+    },
+    Key {
+        place: GRANTS,
+        name: "args",
+        kind: Kind::List(Form::Any),
+        default: Some("[]"),
+        meaning: "Arguments the guest sees, after its own name.",
+        example: "[\"--verbose\"]",
+        ..KEY
+    },
+    Key {
+        place: GRANTS,
+        name: "http",
+        kind: Kind::List(Form::Origin),
+        default: Some("[]"),
+        meaning: "Origins that outbound HTTP requests may go to: scheme, host and port; `*.` in front stands for any sub-domain.",
+        exceeded: "The request fails with `HTTP-request-denied`.",
+        example: "[\"https://api.example.com\"]",
+        ..KEY
+    },
+    Key {
+        place: GRANTS,
+        name: "tcp",
+        kind: Kind::List(Form::Address),
+        default: Some("[]"),
+        meaning: "Addresses that TCP sockets may connect to or listen on; `*` stands for any port.",
+        exceeded: "The socket fails with `access-denied`.",
+        example: "[\"127.0.0.1:5432\"]",
+        ..KEY
+    },
+    Key {
+        place: GRANTS,
+        name: "udp",
+        kind: Kind::List(Form::Address),
+        default: Some("[]"),
+        meaning: "Addresses that UDP sockets may talk to or bind; `*` stands for any port.",
+        exceeded: "The socket fails with `access-denied`.",
+        example: "[\"[::1]:53\"]",
+        ..KEY
+    },
+    Key {
+        place: GRANTS,
+        name: "dns",
+        kind: Kind::List(Form::Host),
+        default: Some("[]"),
+        meaning: "Host names that may be looked up.",
+        exceeded: "The lookup fails with `access-denied`.",
+        example: "[\"db.internal\"]",
+        ..KEY
+    },
+    Key {
+        place: GRANTS,
+        name: "dirs",
+        kind: Kind::Tables(DIRS),
+        default: Some("[]"),
+        meaning: "Folders of the host that the guest sees.",
+        exceeded: "The path does not exist for the guest.",
+        example: "[{ host = \"content\", guest = \"/content\", mode = \"ro\" }]",
+        ..KEY
+    },
+    Key {
+        place: GRANTS,
+        name: "stdio",
+        kind: Kind::Flag,
+        default: Some("false"),
+        meaning: "Whether the guest's stdout and stderr reach the log, and stdin the terminal under `run`.",
+        exceeded: "Output goes nowhere, input is empty.",
+        example: "true",
+        ..KEY
+    },
+    Key {
+        place: DIRS,
+        name: "host",
+        kind: Kind::Text(Form::Path),
+        required: true,
+        meaning: "The folder, relative to the manifest.",
+        example: "\"content\"",
+        ..KEY
+    },
+    Key {
+        place: DIRS,
+        name: "guest",
+        kind: Kind::Text(Form::GuestPath),
+        required: true,
+        meaning: "The path the guest sees. Guest paths must not overlap.",
+        example: "\"/content\"",
+        ..KEY
+    },
+    Key {
+        place: DIRS,
+        name: "mode",
+        kind: Kind::Choice(&["ro", "rw"]),
+        default: Some("\"ro\""),
+        meaning: "Read only, or read and write.",
+        exceeded: "Writing fails with `not-permitted`.",
+        example: "\"rw\"",
+        ..KEY
+    },
+    Key {
+        place: BUDGET,
+        name: "memory",
+        kind: Kind::Text(Form::Size),
+        default: Some("\"64MiB\""),
+        meaning: "Linear memories, tables and GC heap of one cell, summed.",
+        exceeded: "Growing fails; a cell that cannot start within it, or breaks off for want of it, fails.",
+        example: "\"16MiB\"",
+        ..KEY
+    },
+    Key {
+        place: BUDGET,
+        name: "cpu",
+        kind: Kind::Text(Form::Duration),
+        default: Some("\"500ms\""),
+        meaning: "Time spent running guest code, for one cell in one call tree.",
+        exceeded: "The cell is thrown out and its caller told.",
+        example: "\"200ms\"",
+        ..KEY
+    },
+    Key {
+        place: BUDGET,
+        name: "deadline",
+        kind: Kind::Text(Form::Duration),
+        default: Some("\"5s\""),
+        meaning: "Time on the clock for one call, from admission to answer. A caller's remaining time cuts it shorter.",
+        exceeded: "The cell is thrown out and its caller told.",
+        example: "\"2s\"",
+        ..KEY
+    },
+    Key {
+        place: BUDGET,
+        name: "concurrency",
+        kind: Kind::Count(1, 65_536),
+        default: Some("256"),
+        meaning: "Cells that run a call at once, in each worker.",
+        exceeded: "Calls wait in the queue.",
+        example: "16",
+        ..KEY
+    },
+    Key {
+        place: BUDGET,
+        name: "queue",
+        kind: Kind::Count(0, 1_048_576),
+        default: Some("1024"),
+        meaning: "Calls that may wait for one of those, in each worker.",
+        exceeded: "The call fails at once; an HTTP request is answered 503 with Retry-After.",
+        example: "64",
+        ..KEY
+    },
+    Key {
+        place: BUDGET,
+        name: "log",
+        kind: Kind::Text(Form::Size),
+        default: Some("\"1MiB\""),
+        meaning: "Bytes that one cell may write to stdout, stderr and logs.",
+        exceeded: "The rest is dropped; one line says so.",
+        example: "\"64KiB\"",
+        ..KEY
+    },
+    Key {
+        place: BUDGET,
+        name: "files",
+        kind: Kind::Count(0, 65_536),
+        default: Some("64"),
+        meaning: "Files and folders that one cell may hold open.",
+        exceeded: "Opening fails with `insufficient-memory`.",
+        example: "16",
+        ..KEY
+    },
+    Key {
+        place: BUDGET,
+        name: "sockets",
+        kind: Kind::Count(0, 65_536),
+        default: Some("16"),
+        meaning: "Sockets and outbound HTTP requests that one cell may hold open.",
+        exceeded: "Opening fails with `new-socket-limit`, a request with `connection-limit-reached`.",
+        example: "4",
+        ..KEY
+    },
+    Key {
+        place: EDGE,
+        name: "from",
+        kind: Kind::Text(Form::Name),
+        meaning: "Which component of `uses` meets this import, where several could.",
+        example: "\"thumbnail\"",
+        ..KEY
+    },
+    Key {
+        place: EDGE,
+        name: "deadline",
+        kind: Kind::Text(Form::Duration),
+        meaning: "A deadline for calls over this edge, shorter than the callee's own.",
+        exceeded: "The callee's cell is thrown out and the caller told.",
+        example: "\"300ms\"",
+        ..KEY
+    },
+    Key {
+        place: "trigger",
+        name: "http",
+        kind: Kind::Tables(HTTP),
+        default: Some("[]"),
+        meaning: "Which path of HTTP starts which component.",
+        example: "[{ route = \"/...\", component = \"web\" }]",
+        ..KEY
+    },
+    Key {
+        place: HTTP,
+        name: "route",
+        kind: Kind::Text(Form::Route),
+        required: true,
+        meaning: "An exact path, or a prefix ending in `/...`. The longest that fits wins.",
+        exceeded: "A path that no route covers is answered 404.",
+        example: "\"/...\"",
+        ..KEY
+    },
+    Key {
+        place: HTTP,
+        name: "component",
+        kind: Kind::Text(Form::Name),
+        required: true,
+        meaning: "The component that handles it: it exports `wasi:http/incoming-handler` (0.2) or `wasi:http/handler` (0.3).",
+        example: "\"web\"",
+        ..KEY
+    },
+];

@@ -1,0 +1,4 @@
+//! The model seen from outside: manifests and components in, apps, problems and pictures out.
+
+mod apps;
+mod press;
