@@ -54,13 +54,30 @@ impl Tools {
         ]))?;
         run(Command::new(self.bin.join("componentize-qjs"))
             .current_dir(scratch.path())
-            .args(["--stub-wasi", "--wit"])
+            // Without `--sync` every export would need the engine with component-model async.
+            .args(["--stub-wasi", "--sync", "--opt-size", "--wit"])
             .arg(wit)
             .args(["-n", world, "--js"])
             .arg(&bundle)
             .arg("-o")
             .arg(out))?;
+        let mut bytes = std::fs::read(out)?;
+        rename(&mut bytes, PUBLISHER, NEUTRAL);
+        std::fs::write(out, bytes)?;
         Ok(())
+    }
+}
+
+/// Where the QuickJS inside was built: its panic messages name these folders.
+const PUBLISHER: &[u8; 20] = b"/home/runner/.cargo/";
+const NEUTRAL: &[u8; 20] = b"/componentize-qjs///";
+
+/// Same length, so nothing else moves.
+fn rename(bytes: &mut [u8], from: &[u8; 20], to: &[u8; 20]) {
+    for at in 0..bytes.len().saturating_sub(from.len()) {
+        if bytes[at..].starts_with(from) {
+            bytes[at..at + to.len()].copy_from_slice(to);
+        }
     }
 }
 

@@ -113,7 +113,8 @@ impl Guest for Dial {
     }
 
     fn resolve(name: String) -> Result<Vec<String>, String> {
-        let found = ip_name_lookup::resolve_addresses(&instance_network::instance_network(), &name).map_err(at("resolve"))?;
+        let found =
+            ip_name_lookup::resolve_addresses(&instance_network::instance_network(), &name).map_err(at("resolve"))?;
         let mut all = Vec::new();
         loop {
             match found.resolve_next_address() {

@@ -4,9 +4,7 @@
 wit_bindgen::generate!({ path: "../../../wit", world: "http-behave", generate_all });
 
 use exports::wasi::http::incoming_handler::Guest;
-use wasi::http::types::{
-    Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam,
-};
+use wasi::http::types::{Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam};
 use watertight::test::behave;
 
 struct Front;

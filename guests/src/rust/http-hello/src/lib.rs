@@ -5,9 +5,7 @@ wit_bindgen::generate!({ path: "../../../wit", world: "http-hello", generate_all
 use std::cell::Cell;
 
 use exports::wasi::http::incoming_handler::Guest;
-use wasi::http::types::{
-    Fields, IncomingRequest, Method, OutgoingBody, OutgoingResponse, ResponseOutparam,
-};
+use wasi::http::types::{Fields, IncomingRequest, Method, OutgoingBody, OutgoingResponse, ResponseOutparam};
 
 struct Hello;
 

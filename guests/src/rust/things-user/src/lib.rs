@@ -64,7 +64,9 @@ impl Guest for User {
         let (left, right) = things::split(pair).map_err(|_| "split of two gave err")?;
         expect("left", left.value(), 3)?;
         expect("right", right, 4)?;
-        let Err(lone) = things::split(Pair { left, right: None }) else { return Err("split of one gave ok".to_owned()) };
+        let Err(lone) = things::split(Pair { left, right: None }) else {
+            return Err("split of one gave ok".to_owned());
+        };
         expect("lone", lone.add(10), 13)?;
         expect("alive", Counter::alive(), 1)?;
         Ok(lone.value() + right)
