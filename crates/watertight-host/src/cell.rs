@@ -1,0 +1,68 @@
+//! The state of a cell: the runtime's part, and each capability's.
+
+use std::{collections::HashMap, sync::Arc};
+
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+use watertight_runtime::{CellCore, CellData};
+
+use crate::{filesystem::Files, outbound::Outbound, sockets::Sockets};
+
+/// The state in a cell's store: what the guest may reach, and what it holds of it.
+pub struct HostCell {
+    pub(crate) core: CellCore<Self>,
+    pub(crate) table: ResourceTable,
+    pub(crate) wasi: WasiCtx,
+    pub(crate) wasi_http: WasiHttpCtx,
+    pub(crate) outbound: Outbound,
+    pub(crate) files: Files,
+    pub(crate) sockets: Arc<Sockets>,
+    /// For each connected socket of WASI 0.3, by its handle: held by its streams.
+    pub(crate) streams: HashMap<u32, Arc<()>>,
+}
+
+impl HostCell {
+    /// Whether one more socket fits into the budget; reported when not.
+    pub(crate) fn socket_fits(&mut self) -> bool {
+        self.recount_sockets();
+        self.sockets.room()
+    }
+
+    /// Counts the sockets that the guest holds.
+    pub(crate) fn recount_sockets(&mut self) {
+        self.sockets.recount(&mut self.table);
+    }
+}
+
+impl std::fmt::Debug for HostCell {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HostCell").field("core", &self.core).finish_non_exhaustive()
+    }
+}
+
+impl CellData for HostCell {
+    fn core(&self) -> &CellCore<Self> {
+        &self.core
+    }
+
+    fn core_mut(&mut self) -> &mut CellCore<Self> {
+        &mut self.core
+    }
+
+    fn table(&mut self) -> &mut ResourceTable {
+        &mut self.table
+    }
+}
+
+impl WasiView for HostCell {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for HostCell {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.outbound, table: &mut self.table, ctx: &mut self.wasi_http }
+    }
+}

@@ -1,0 +1,249 @@
+//! `grants.http`: outbound requests, to granted origins only.
+//!
+//! An origin is a scheme, a host and a port, as the guest writes them in its request; the host is not resolved before it is
+//! compared, and a redirect is an answer like any other: the guest may follow it to another granted origin. A request to
+//! anything else never opens a connection and fails with `HTTP-request-denied`; one over `budget.sockets` fails with
+//! `connection-limit-reached`. The same hook serves WASI 0.2 and 0.3.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::uri::{Authority, Scheme};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks, default_send_request};
+use watertight_model::{
+    app::Component,
+    event::Denial,
+    grant::{HttpGrant, HttpScheme},
+};
+
+use crate::{
+    report::{Reporter, list_with, quoted},
+    sockets::{RequestSlot, Sockets},
+};
+
+/// What `wasi:http` asks when a guest sends a request.
+pub(crate) struct Outbound {
+    reporter: Arc<Reporter>,
+    sockets: Arc<Sockets>,
+}
+
+/// The end of an exchange, when its connection is done.
+type Connection = Box<dyn Future<Output = Result<(), Error>> + Send>;
+/// An exchange: the answer's head, and what drives the rest of it.
+type Exchange = Box<dyn Future<Output = Result<(http::Response<WasiBody>, Connection), Error>> + Send>;
+
+impl Outbound {
+    pub(crate) fn from_grant(reporter: Arc<Reporter>, sockets: Arc<Sockets>) -> Self {
+        Self { reporter, sockets }
+    }
+
+    fn admit(&self, uri: &http::Uri) -> Result<RequestSlot, Error> {
+        decide(self.reporter.component(), uri).map_err(|refusal| match refusal {
+            Refusal::Malformed => Error::HttpRequestUriInvalid,
+            Refusal::Denied(denial) => {
+                self.reporter.deny(denial);
+                Error::HttpRequestDenied
+            }
+        })?;
+        self.sockets.request().ok_or(Error::ConnectionLimitReached)
+    }
+}
+
+impl WasiHttpHooks for Outbound {
+    fn send_request(
+        &mut self,
+        request: http::Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _: Box<dyn Future<Output = Result<(), Error>> + Send>,
+    ) -> Exchange {
+        let slot = self.admit(request.uri());
+        Box::new(async move {
+            let slot = Arc::new(slot?);
+            let (response, connection) = default_send_request(request, options).await?;
+            let held = Arc::clone(&slot);
+            let response = response.map(|body| Held { body: Box::pin(body), _slot: held }.boxed_unsync());
+            let connection = async move {
+                let end = connection.await;
+                drop(slot);
+                end
+            };
+            Ok((response, Box::new(connection) as Connection))
+        })
+    }
+}
+
+/// A response body that keeps its request's place in the budget.
+struct Held<B> {
+    body: Pin<Box<B>>,
+    _slot: Arc<RequestSlot>,
+}
+
+impl<B: Body<Data = Bytes, Error = Error>> Body for Held<B> {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        self.body.as_mut().poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[derive(Debug, PartialEq)]
+enum Refusal {
+    Malformed,
+    Denied(Denial),
+}
+
+/// Whether a request may go where its URI says.
+fn decide(component: &Component, uri: &http::Uri) -> Result<(), Refusal> {
+    let authority = uri.authority().ok_or(Refusal::Malformed)?;
+    let scheme = match uri.scheme() {
+        Some(scheme) if *scheme == Scheme::HTTP => HttpScheme::Http,
+        Some(scheme) if *scheme == Scheme::HTTPS => HttpScheme::Https,
+        Some(_) | None => return Err(Refusal::Malformed),
+    };
+    let (host, port) = host_and_port(authority, scheme).ok_or(Refusal::Malformed)?;
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let granted = &component.grants.http;
+    if granted.iter().any(|grant| grant.covers(scheme, host, port) || grant.covers(scheme, bare, port)) {
+        return Ok(());
+    }
+    let origin = HttpGrant { scheme, host: host.to_owned(), port }.to_string();
+    Err(Refusal::Denied(Denial {
+        grant: "http",
+        attempt: format!("send a request to {}", quoted(&origin)),
+        remedy: list_with(component, "http", granted, &origin),
+    }))
+}
+
+/// The host and the port that a connection will be opened to. `None` where a reader could see another one in it.
+fn host_and_port(authority: &Authority, scheme: HttpScheme) -> Option<(&str, u16)> {
+    let own_port = match scheme {
+        HttpScheme::Http => 80,
+        HttpScheme::Https => 443,
+    };
+    let (host, text) = (authority.host(), authority.as_str());
+    match (text.strip_prefix(host)?, authority.port_u16()) {
+        ("", None) if !host.is_empty() => Some((host, own_port)),
+        (rest, Some(port)) if !host.is_empty() && rest.strip_prefix(':')?.bytes().all(|byte| byte.is_ascii_digit()) => {
+            Some((host, port))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{Recorder, app};
+    use http_body_util::Empty;
+    use watertight_model::app::ComponentId;
+
+    fn grant(scheme: HttpScheme, host: &str, port: u16) -> HttpGrant {
+        HttpGrant { scheme, host: host.into(), port }
+    }
+
+    fn granted(component: &mut Component) {
+        component.grants.http = vec![
+            grant(HttpScheme::Https, "api.example.com", 443),
+            grant(HttpScheme::Http, "127.0.0.1", 8080),
+            grant(HttpScheme::Https, "*.cdn.test", 443),
+            grant(HttpScheme::Http, "[::1]", 80),
+        ];
+    }
+
+    #[test]
+    fn a_request_goes_to_granted_origins_only() {
+        let app = app(granted);
+        for (uri, allowed) in [
+            ("https://api.example.com/x", true),
+            ("https://API.Example.com:443/x", true),
+            ("http://api.example.com/x", false),
+            ("https://api.example.com:8443/x", false),
+            ("https://api.example.com.evil.test/", false),
+            ("https://evil.test/api.example.com", false),
+            ("http://127.0.0.1:8080/", true),
+            ("http://127.0.0.1/", false),
+            ("https://a.cdn.test/", true),
+            ("https://cdn.test/", false),
+            ("https://acdn.test/", false),
+            ("http://[::1]/", true),
+            ("http://[::1]:81/", false),
+            ("https://api.example.com@evil.test/", false),
+            ("https://evil.test@api.example.com/", false),
+            ("https://api.example.com:443@evil.test:443/", false),
+            ("/relative", false),
+        ] {
+            let parsed: http::Uri = uri.parse().expect("a URI");
+            let decision = decide(&app.components[0], &parsed);
+            assert_eq!(decision.is_ok(), allowed, "{uri}: {decision:?}");
+        }
+    }
+
+    #[test]
+    fn a_refused_origin_names_the_line_that_allows_it() {
+        let app = app(|component| component.grants.http = vec![grant(HttpScheme::Https, "api.example.com", 443)]);
+        let uri = "http://10.0.0.1:9000/secret?token=1".parse().expect("a URI");
+        assert_eq!(
+            decide(&app.components[0], &uri),
+            Err(Refusal::Denied(Denial {
+                grant: "http",
+                attempt: r#"send a request to "http://10.0.0.1:9000""#.into(),
+                remedy: r#"component.web.grants.http = ["https://api.example.com", "http://10.0.0.1:9000"]"#.into(),
+            }))
+        );
+    }
+
+    /// What becomes of a request to this URI, while `held` others are in flight.
+    async fn sent(component: impl FnOnce(&mut Component), uri: &str, held: usize) -> (Result<(), Error>, Arc<Recorder>) {
+        let recorder = Arc::new(Recorder::default());
+        let reporter = Reporter::new(app(component), ComponentId(0), recorder.clone());
+        let sockets = Sockets::new(Arc::clone(&reporter));
+        let slots: Vec<_> = (0..held).map(|_| sockets.request().expect("within the budget")).collect();
+        let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
+        let request = http::Request::builder().uri(uri).body(body).expect("a request");
+        let mut outbound = Outbound::from_grant(reporter, sockets);
+        let exchange = Pin::from(outbound.send_request(request, None, Box::new(async { Ok(()) }))).await;
+        drop(slots);
+        (exchange.map(|_| ()), recorder)
+    }
+
+    #[tokio::test]
+    async fn a_refused_request_opens_no_connection() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let uri = format!("http://{}/", listener.local_addr().expect("it is bound"));
+        let (result, recorder) = sent(|_| {}, &uri, 0).await;
+        assert!(matches!(result, Err(Error::HttpRequestDenied)), "{result:?}");
+        assert_eq!(recorder.denials().len(), 1);
+        let accepted = futures_util::FutureExt::now_or_never(listener.accept());
+        assert!(accepted.is_none(), "nobody connected");
+    }
+
+    #[tokio::test]
+    async fn a_request_over_the_budget_of_sockets_is_refused() {
+        let (result, recorder) = sent(
+            |component| {
+                component.grants.http = vec![grant(HttpScheme::Http, "127.0.0.1", 1)];
+                component.budget.sockets = 2;
+            },
+            "http://127.0.0.1:1/",
+            2,
+        )
+        .await;
+        assert!(matches!(result, Err(Error::ConnectionLimitReached)), "{result:?}");
+        assert_eq!(recorder.remedies(), ["component.web.budget.sockets = 8"]);
+    }
+}

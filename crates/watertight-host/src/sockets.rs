@@ -1,0 +1,326 @@
+//! `grants.tcp`, `grants.udp`, `grants.dns` and `budget.sockets`.
+//!
+//! A guest may always make a socket, within its budget; the grant is asked when an address comes in. What an address is good for:
+//!
+//! | use                                            | allowed when                                   |
+//! |------------------------------------------------|------------------------------------------------|
+//! | connect to it, send a datagram to it           | it is granted                                  |
+//! | bind it, listen on it                          | it is granted                                  |
+//! | bind no address in particular, before another use | always: it reaches nobody                   |
+//! | accept a connection from it                    | always, on an address that was granted         |
+//! | receive a datagram from it                     | it is granted; else it is dropped, unreported  |
+//!
+//! A name is looked up when it is granted; an address written as a name needs no lookup and no grant. Refused uses return
+//! `access-denied`. Over the budget no socket is made (`new-socket-limit` in WASI 0.2) and no connection is accepted.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
+
+use parking_lot::Mutex;
+use wasmtime::component::{Linker, ResourceTable};
+use wasmtime_wasi::{
+    WasiCtxBuilder,
+    p2::{TcpSocket as TcpSocket2, UdpSocket as UdpSocket2},
+    sockets::{SocketAddrUse, TcpSocket as TcpSocket3, UdpSocket as UdpSocket3},
+};
+use watertight_model::{
+    app::Component,
+    event::Denial,
+    grant::SocketGrant,
+};
+
+use crate::{
+    cell::HostCell,
+    report::{Reporter, budget_of, list_with, quoted},
+};
+
+mod p2;
+mod p3;
+
+/// Lets the guest use sockets, each address as far as it is granted.
+pub(crate) fn from_grant(wasi: &mut WasiCtxBuilder, sockets: &Arc<Sockets>) {
+    let sockets = Arc::clone(sockets);
+    // Names are checked by the functions of this module, which wasmtime-wasi's stand behind.
+    wasi.allow_tcp(true).allow_udp(true).allow_ip_name_lookup(true);
+    wasi.socket_addr_check(move |address, usage| {
+        let allowed = sockets.allows(address, usage);
+        Box::pin(std::future::ready(allowed))
+    });
+}
+
+/// Puts the counting and reporting functions over those that [`crate::host`] linked before.
+pub(crate) fn link(linker: &mut Linker<HostCell>, p3: bool) -> wasmtime::Result<()> {
+    p2::link(linker)?;
+    if p3 { p3::link(linker) } else { Ok(()) }
+}
+
+/// The sockets and outbound requests of one cell.
+pub(crate) struct Sockets {
+    reporter: Arc<Reporter>,
+    /// Sockets in the cell's table when they were last counted, and those accepted since.
+    in_table: AtomicUsize,
+    /// One clone for each outbound request in flight.
+    requests: Arc<()>,
+    /// Streams that go on after their socket's handle is gone.
+    streams: Mutex<Vec<Weak<()>>>,
+}
+
+/// A place for one outbound request, kept until its answer has been read.
+#[derive(Debug)]
+pub(crate) struct RequestSlot {
+    _place: Arc<()>,
+}
+
+impl Sockets {
+    pub(crate) fn new(reporter: Arc<Reporter>) -> Arc<Self> {
+        Arc::new(Self {
+            reporter,
+            in_table: AtomicUsize::new(0),
+            requests: Arc::new(()),
+            streams: Mutex::new(Vec::new()),
+        })
+    }
+
+    /// Counts the sockets that the guest holds handles to.
+    pub(crate) fn recount(&self, table: &mut ResourceTable) {
+        let sockets = table.iter_mut().filter(|entry| {
+            entry.is::<TcpSocket2>() || entry.is::<UdpSocket2>() || entry.is::<TcpSocket3>() || entry.is::<UdpSocket3>()
+        });
+        self.in_table.store(sockets.count(), Relaxed);
+    }
+
+    /// Whether one more socket fits; reported when it does not.
+    pub(crate) fn room(&self) -> bool {
+        let streams = {
+            let mut streams = self.streams.lock();
+            streams.retain(|stream| stream.strong_count() > 0);
+            streams.len()
+        };
+        let held = self.in_table.load(Relaxed) + (Arc::strong_count(&self.requests) - 1) + streams;
+        let component = self.reporter.component();
+        let limit = component.budget.sockets;
+        if held < limit as usize {
+            return true;
+        }
+        self.reporter.deny(Denial {
+            grant: "sockets",
+            attempt: format!("hold more than {limit} sockets and requests open"),
+            remedy: budget_of(component, "sockets", limit.saturating_mul(2).max(8)),
+        });
+        false
+    }
+
+    /// A place for one outbound request.
+    pub(crate) fn request(&self) -> Option<RequestSlot> {
+        self.room().then(|| RequestSlot { _place: Arc::clone(&self.requests) })
+    }
+
+    /// Counts a stream on its own from here on: its socket's handle is gone.
+    fn outlives(&self, stream: &Arc<()>) {
+        self.streams.lock().push(Arc::downgrade(stream));
+    }
+
+    fn allows(&self, address: SocketAddr, usage: SocketAddrUse) -> bool {
+        match decide(self.reporter.component(), address, usage) {
+            Decision::Allowed => {
+                let accepts = matches!(usage, SocketAddrUse::TcpAccept);
+                if accepts && !self.room() {
+                    return false;
+                }
+                if accepts {
+                    self.in_table.fetch_add(1, Relaxed);
+                }
+                true
+            }
+            Decision::Denied(denial) => {
+                self.reporter.deny(denial);
+                false
+            }
+            Decision::Dropped => false,
+        }
+    }
+
+    /// Whether a name may be looked up; reported when not.
+    fn allows_name(&self, name: &str) -> bool {
+        match decide_name(self.reporter.component(), name) {
+            Ok(()) => true,
+            Err(denial) => {
+                self.reporter.deny(denial);
+                false
+            }
+        }
+    }
+}
+
+#[derive(Debug, PartialEq)]
+enum Decision {
+    Allowed,
+    Denied(Denial),
+    /// Refused without a word: it is somebody else's doing and not the guest's.
+    Dropped,
+}
+
+fn decide(component: &Component, address: SocketAddr, usage: SocketAddrUse) -> Decision {
+    let grants = &component.grants;
+    let nowhere = address.ip().is_unspecified() && address.port() == 0;
+    let (grant, granted, attempt) = match usage {
+        SocketAddrUse::TcpBind | SocketAddrUse::UdpBind if nowhere => return Decision::Allowed,
+        SocketAddrUse::TcpAccept => return Decision::Allowed,
+        SocketAddrUse::TcpBind => ("tcp", &grants.tcp, "bind"),
+        SocketAddrUse::TcpListen => ("tcp", &grants.tcp, "listen on"),
+        SocketAddrUse::TcpConnect => ("tcp", &grants.tcp, "connect to"),
+        SocketAddrUse::UdpBind => ("udp", &grants.udp, "bind"),
+        SocketAddrUse::UdpSend => ("udp", &grants.udp, "send to"),
+        SocketAddrUse::UdpReceive => ("udp", &grants.udp, "receive from"),
+    };
+    if granted.iter().any(|grant| grant.covers(address)) {
+        return Decision::Allowed;
+    }
+    if matches!(usage, SocketAddrUse::UdpReceive) {
+        return Decision::Dropped;
+    }
+    let port = (address.port() != 0).then(|| address.port());
+    let wanted = SocketGrant { ip: address.ip(), port }.to_string();
+    Decision::Denied(Denial {
+        grant,
+        attempt: format!("{attempt} {address} over {grant}"),
+        remedy: list_with(component, grant, granted, &wanted),
+    })
+}
+
+fn decide_name(component: &Component, name: &str) -> Result<(), Denial> {
+    let granted = &component.grants.dns;
+    let literal = name.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>().is_ok();
+    if literal || granted.iter().any(|grant| grant.eq_ignore_ascii_case(name)) {
+        return Ok(());
+    }
+    Err(Denial {
+        grant: "dns",
+        attempt: format!("look up {}", quoted(name)),
+        remedy: list_with(component, "dns", granted, name),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{Recorder, app};
+    use watertight_model::app::ComponentId;
+
+    fn grant(text: &str) -> SocketGrant {
+        let (ip, port) = text.rsplit_once(':').expect("an address and a port");
+        SocketGrant { ip: ip.trim_matches(['[', ']']).parse().expect("an address"), port: port.parse().ok() }
+    }
+
+    #[test]
+    fn an_address_is_good_for_what_it_is_granted_for() {
+        use SocketAddrUse as U;
+        let app = app(|component| {
+            component.grants.tcp = vec![grant("127.0.0.1:5432"), grant("10.0.0.1:*"), grant("[::1]:80")];
+            component.grants.udp = vec![grant("127.0.0.1:53")];
+        });
+        for (address, usage, allowed) in [
+            ("127.0.0.1:5432", U::TcpConnect, true),
+            ("127.0.0.1:5433", U::TcpConnect, false),
+            ("127.0.0.2:5432", U::TcpConnect, false),
+            ("10.0.0.1:1", U::TcpConnect, true),
+            ("10.0.0.1:65535", U::TcpListen, true),
+            ("[::1]:80", U::TcpConnect, true),
+            ("[::1]:81", U::TcpConnect, false),
+            ("127.0.0.1:5432", U::TcpBind, true),
+            ("127.0.0.1:0", U::TcpBind, false),
+            ("10.0.0.1:0", U::TcpBind, true),
+            ("0.0.0.0:0", U::TcpBind, true),
+            ("[::]:0", U::TcpBind, true),
+            ("0.0.0.0:8080", U::TcpBind, false),
+            ("0.0.0.0:40000", U::TcpListen, false),
+            ("203.0.113.9:999", U::TcpAccept, true),
+            ("127.0.0.1:53", U::TcpConnect, false),
+            ("127.0.0.1:53", U::UdpSend, true),
+            ("127.0.0.1:53", U::UdpReceive, true),
+            ("127.0.0.1:54", U::UdpSend, false),
+            ("127.0.0.1:54", U::UdpReceive, false),
+            ("127.0.0.1:53", U::UdpBind, true),
+            ("0.0.0.0:0", U::UdpBind, true),
+            ("0.0.0.0:53", U::UdpBind, false),
+            ("127.0.0.1:5432", U::UdpSend, false),
+        ] {
+            let parsed = address.parse().expect("an address");
+            let decision = decide(&app.components[0], parsed, usage);
+            assert_eq!(decision == Decision::Allowed, allowed, "{usage:?} {address}: {decision:?}");
+        }
+    }
+
+    #[test]
+    fn without_grants_no_address_is_good_for_anything() {
+        use SocketAddrUse as U;
+        let app = app(|_| {});
+        for usage in [U::TcpBind, U::TcpListen, U::TcpConnect, U::UdpBind, U::UdpSend, U::UdpReceive] {
+            let address = "127.0.0.1:1".parse().expect("an address");
+            assert_ne!(decide(&app.components[0], address, usage), Decision::Allowed, "{usage:?}");
+        }
+    }
+
+    #[test]
+    fn a_refused_address_names_the_line_that_allows_it() {
+        let app = app(|component| component.grants.tcp = vec![grant("127.0.0.1:5432")]);
+        let address = "[::1]:22".parse().expect("an address");
+        assert_eq!(
+            decide(&app.components[0], address, SocketAddrUse::TcpConnect),
+            Decision::Denied(Denial {
+                grant: "tcp",
+                attempt: "connect to [::1]:22 over tcp".into(),
+                remedy: r#"component.web.grants.tcp = ["127.0.0.1:5432", "[::1]:22"]"#.into(),
+            })
+        );
+    }
+
+    #[test]
+    fn only_granted_names_are_looked_up() {
+        let app = app(|component| component.grants.dns = vec!["db.internal".into()]);
+        for (name, allowed) in [
+            ("db.internal", true),
+            ("DB.Internal", true),
+            ("127.0.0.1", true),
+            ("::1", true),
+            ("[::1]", true),
+            ("db.internal.", false),
+            ("xdb.internal", false),
+            ("db.internal.evil.test", false),
+            ("db%2einternal", false),
+            ("", false),
+        ] {
+            assert_eq!(decide_name(&app.components[0], name).is_ok(), allowed, "{name}");
+        }
+        let denial = decide_name(&app.components[0], "evil.test").expect_err("not granted");
+        assert_eq!(denial.remedy, r#"component.web.grants.dns = ["db.internal", "evil.test"]"#);
+    }
+
+    #[test]
+    fn sockets_requests_and_streams_share_one_budget() {
+        let recorder = Arc::new(Recorder::default());
+        let reporter = Reporter::new(app(|component| component.budget.sockets = 3), ComponentId(0), recorder.clone());
+        let sockets = Sockets::new(reporter);
+        let peer = "203.0.113.9:999".parse().expect("an address");
+
+        let request = sockets.request().expect("nothing is open");
+        let stream = Arc::new(());
+        sockets.outlives(&stream);
+        assert!(sockets.allows(peer, SocketAddrUse::TcpAccept), "two of three are taken");
+        assert!(!sockets.allows(peer, SocketAddrUse::TcpAccept), "three of three are taken");
+        assert!(sockets.request().is_none());
+        assert_eq!(recorder.remedies(), ["component.web.budget.sockets = 8"]);
+
+        drop(stream);
+        assert!(sockets.request().is_some(), "the stream is gone");
+        drop(request);
+        sockets.recount(&mut ResourceTable::new());
+        let held: Vec<_> = std::iter::from_fn(|| sockets.request()).collect();
+        assert_eq!(held.len(), 3, "the accepted socket is gone too");
+    }
+}

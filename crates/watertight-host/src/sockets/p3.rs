@@ -1,0 +1,169 @@
+//! The functions of `wasi:sockets` 0.3 that count or check, and leave the work to wasmtime-wasi.
+//!
+//! A stream of a connected socket may outlive the socket's handle, and it keeps the connection open. So each such stream is
+//! followed to its end, by the future that WASI returns beside it, and counts as a socket from when the handle is gone.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use tokio::sync::oneshot;
+use wasmtime::{
+    AsContextMut as _, StoreContextMut,
+    component::{
+        Access, Accessor, FutureConsumer, FutureReader, Linker, Resource, ResourceType, Source, StreamReader,
+    },
+};
+use wasmtime_wasi::{
+    p3::{
+        bindings::sockets::{
+            ip_name_lookup::{ErrorCode as LookupError, HostWithStore as _},
+            types::{
+                ErrorCode, Host as _, HostTcpSocket, HostTcpSocketWithStore as _, HostUdpSocket, IpAddress,
+                IpAddressFamily,
+            },
+        },
+        sockets::SocketResult,
+    },
+    sockets::{TcpSocket, UdpSocket, WasiSockets, WasiSocketsCtxView, WasiSocketsView},
+};
+
+use crate::cell::HostCell;
+
+/// How one direction of a connection ends.
+type End = Result<(), ErrorCode>;
+
+pub(super) fn link(linker: &mut Linker<HostCell>) -> wasmtime::Result<()> {
+    linker.instance("wasi:sockets/ip-name-lookup@0.3.0")?.func_wrap_concurrent(
+        "resolve-addresses",
+        |accessor: &Accessor<HostCell>, (name,): (String,)| {
+            Box::pin(async move { Ok((resolve(accessor, name).await?,)) })
+        },
+    )?;
+
+    let mut types = linker.instance("wasi:sockets/types@0.3.0")?;
+    types.func_wrap(
+        "[static]tcp-socket.create",
+        |mut store: StoreContextMut<'_, HostCell>, (family,): (IpAddressFamily,)| {
+            let cell = store.data_mut();
+            if !cell.socket_fits() {
+                return Ok((Err(too_many()),));
+            }
+            let mut view = cell.sockets();
+            let result = HostTcpSocket::create(&mut view, family);
+            let result = settle(&mut view, result)?;
+            cell.recount_sockets();
+            Ok((result,))
+        },
+    )?;
+    types.func_wrap_async("[static]udp-socket.create", |mut store, (family,): (IpAddressFamily,)| {
+        Box::new(async move {
+            let cell: &mut HostCell = store.data_mut();
+            if !cell.socket_fits() {
+                return Ok((Err(too_many()),));
+            }
+            let mut view = cell.sockets();
+            let result = HostUdpSocket::create(&mut view, family).await;
+            let result = settle(&mut view, result)?;
+            cell.recount_sockets();
+            Ok((result,))
+        })
+    })?;
+    types.func_wrap(
+        "[method]tcp-socket.receive",
+        |mut store: StoreContextMut<'_, HostCell>, (socket,): (Resource<TcpSocket>,)| {
+            let rep = socket.rep();
+            let access = Access::<_, WasiSockets>::new(store.as_context_mut(), HostCell::sockets);
+            let (stream, end) = WasiSockets::receive(access, socket)?;
+            let end = follow(&mut store, rep, end)?;
+            Ok(((stream, end),))
+        },
+    )?;
+    types.func_wrap(
+        "[method]tcp-socket.send",
+        |mut store: StoreContextMut<'_, HostCell>, (socket, data): (Resource<TcpSocket>, StreamReader<u8>)| {
+            let rep = socket.rep();
+            let access = Access::<_, WasiSockets>::new(store.as_context_mut(), HostCell::sockets);
+            let end = WasiSockets::send(access, socket, data)?;
+            Ok((follow(&mut store, rep, end)?,))
+        },
+    )?;
+    types.resource("tcp-socket", ResourceType::host::<TcpSocket>(), |mut store, rep| {
+        let cell: &mut HostCell = store.data_mut();
+        HostTcpSocket::drop(&mut cell.sockets(), Resource::new_own(rep))?;
+        if let Some(streams) = cell.streams.remove(&rep) {
+            cell.sockets.outlives(&streams);
+        }
+        cell.recount_sockets();
+        Ok(())
+    })?;
+    types.resource("udp-socket", ResourceType::host::<UdpSocket>(), |mut store, rep| {
+        let cell: &mut HostCell = store.data_mut();
+        HostUdpSocket::drop(&mut cell.sockets(), Resource::new_own(rep))?;
+        cell.recount_sockets();
+        Ok(())
+    })
+}
+
+async fn resolve(
+    accessor: &Accessor<HostCell>,
+    name: String,
+) -> wasmtime::Result<Result<Vec<IpAddress>, LookupError>> {
+    if !accessor.with(|mut access| access.get().sockets.allows_name(&name)) {
+        return Ok(Err(LookupError::AccessDenied));
+    }
+    let view = accessor.with_getter::<WasiSockets>(HostCell::sockets);
+    WasiSockets::resolve_addresses(&view, name).await
+}
+
+/// WASI 0.3 has no error of its own for this.
+fn too_many() -> ErrorCode {
+    ErrorCode::Other(Some("this component's budget of sockets is spent".into()))
+}
+
+/// Marks a direction of a socket's connection as open until `end` resolves, which is passed on.
+fn follow(
+    store: &mut StoreContextMut<'_, HostCell>,
+    rep: u32,
+    end: FutureReader<End>,
+) -> wasmtime::Result<FutureReader<End>> {
+    let open = Arc::clone(store.data_mut().streams.entry(rep).or_default());
+    let (tell, told) = oneshot::channel();
+    end.pipe(store.as_context_mut(), Follower { ends: Some((open, tell)) })?;
+    FutureReader::new(store.as_context_mut(), told)
+}
+
+struct Follower {
+    ends: Option<(Arc<()>, oneshot::Sender<End>)>,
+}
+
+impl FutureConsumer<HostCell> for Follower {
+    type Item = End;
+
+    fn poll_consume(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        store: StoreContextMut<'_, HostCell>,
+        mut source: Source<'_, End>,
+        _: bool,
+    ) -> Poll<wasmtime::Result<()>> {
+        let mut end = None;
+        source.read(store, &mut end)?;
+        if let (Some((open, tell)), Some(end)) = (self.ends.take(), end) {
+            drop(open);
+            // The guest may have dropped the future: nobody asks then.
+            let _ = tell.send(end);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Tells an error that the guest sees from one that traps.
+fn settle<T>(view: &mut WasiSocketsCtxView<'_>, result: SocketResult<T>) -> wasmtime::Result<Result<T, ErrorCode>> {
+    match result {
+        Ok(value) => Ok(Ok(value)),
+        Err(error) => view.convert_error_code(error).map(Err),
+    }
+}
