@@ -57,54 +57,28 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 fn build(guests: &[Guest], repository: &Path) -> Result<()> {
     let tools = tools_folder()?;
-    let mut scripts = None;
-    let mut workspaces: Vec<&Path> = Vec::new();
+    let remap = [(cargo_home()?, "/cargo"), (repository.to_owned(), "/watertight")];
+    let (mut rust, mut scripts) = (None, None);
     for guest in guests {
-        match &guest.source {
-            Source::Wat(file) => {
-                let bytes = encode::wat(file, &repository.join("guests/wit"))?;
-                write(&guest.out, &bytes, repository, &tools)?;
-            }
-            Source::Rust { workspace, .. } => {
-                if !workspaces.contains(&workspace.as_path()) {
-                    workspaces.push(workspace);
-                }
+        let bytes = match &guest.source {
+            Source::Wat(file) => encode::wat(file, &repository.join("guests"))?,
+            Source::Rust { workspace, package } => {
+                let toolchain = match &rust {
+                    Some(toolchain) => toolchain,
+                    None => rust.insert(rust::Toolchain::ready(&tools)?),
+                };
+                let built = toolchain.build(workspace, package, &remap)?;
+                std::fs::read(&built).with_context(|| format!("cargo built no {}", built.display()))?
             }
             Source::Script(folder) => {
-                if scripts.is_none() {
-                    scripts = Some(script::Tools::ready(&tools)?);
-                }
-                let Some(scripts) = &scripts else { continue };
-                let wit = folder.join("../../wit");
-                let scratch = tempfile::tempdir()?;
-                let built = scratch.path().join("guest.wasm");
-                scripts.build(folder, &wit, &built)?;
-                write(&guest.out, &std::fs::read(&built)?, repository, &tools)?;
+                let tools = match &scripts {
+                    Some(tools) => tools,
+                    None => scripts.insert(script::Tools::ready(&tools)?),
+                };
+                tools.build(folder, &folder.join("../../wit"))?
             }
-        }
-    }
-    for workspace in workspaces {
-        build_rust(workspace, guests, repository, &tools)?;
-    }
-    Ok(())
-}
-
-fn build_rust(workspace: &Path, guests: &[Guest], repository: &Path, tools: &Path) -> Result<()> {
-    let mine: Vec<(&str, &Guest)> = guests
-        .iter()
-        .filter_map(|guest| match &guest.source {
-            Source::Rust { workspace: of, package } if of == workspace => Some((package.as_str(), guest)),
-            Source::Rust { .. } | Source::Wat(_) | Source::Script(_) => None,
-        })
-        .collect();
-    let packages: Vec<&str> = mine.iter().map(|(package, _)| *package).collect();
-    let toolchain = rust::Toolchain::ready(tools)?;
-    let remap = [(cargo_home()?, "/cargo"), (repository.to_owned(), "/watertight")];
-    let folder = toolchain.build(workspace, &packages, &remap)?;
-    for (package, guest) in mine {
-        let built = folder.join(format!("{}.wasm", package.replace('-', "_")));
-        let bytes = std::fs::read(&built).with_context(|| format!("cargo built no {}", built.display()))?;
-        write(&guest.out, &bytes, repository, tools)?;
+        };
+        write(&guest.out, &bytes, repository, &tools)?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! From a `.wat` file to a component. It never runs what it builds.
 //!
 //! A file that starts with `(component` is taken as it is. A `(module` becomes a component of the world that one of its
-//! first lines names: `;; world: NAME`, and `;; strings: utf16` or `latin1+utf16` choose how it keeps text. A line
+//! first lines names: `;; world: NAME`, from `guests/wit` or the folder in `;; wit: FOLDER`, and `;; strings: utf16` or `latin1+utf16` choose how it keeps text. A line
 //! `;; include FILE` is replaced by that file from `include/`. Core modules stay what they are with `;; core`.
 
 use std::path::Path;
@@ -10,8 +10,8 @@ use anyhow::{Context as _, Result, bail};
 use wit_component::{ComponentEncoder, StringEncoding};
 use wit_parser::Resolve;
 
-/// Builds the component of one `.wat` file.
-pub(super) fn wat(file: &Path, wit: &Path) -> Result<Vec<u8>> {
+/// Builds the component of one `.wat` file; `guests` is the folder that WIT folders are in.
+pub(super) fn wat(file: &Path, guests: &Path) -> Result<Vec<u8>> {
     let text = spliced(file)?;
     let mut bytes = wat::Parser::new()
         .parse_str(Some(file), &text)
@@ -29,7 +29,7 @@ pub(super) fn wat(file: &Path, wit: &Path) -> Result<Vec<u8>> {
         Some(other) => bail!("{} asks for strings in `{other}`", file.display()),
     };
     let mut resolve = Resolve { all_features: true, ..Resolve::default() };
-    let (package, _) = resolve.push_dir(wit)?;
+    let (package, _) = resolve.push_dir(guests.join(directive(&text, "wit").unwrap_or("wit")))?;
     let world = resolve
         .select_world(&[package], Some(world))
         .with_context(|| format!("{} names the world `{world}`", file.display()))?;

@@ -41,8 +41,9 @@ impl Toolchain {
         Ok(Self { folder, linker })
     }
 
-    /// Builds packages of one workspace; gives the folder that holds their `.wasm` files.
-    pub(super) fn build(&self, workspace: &Path, packages: &[&str], remap: &[(PathBuf, &str)]) -> Result<PathBuf> {
+    /// Builds one package of a workspace; gives its `.wasm` file. One at a time: together, a feature that one package asks
+    /// for would end up in all, and a guest's bytes would depend on its company.
+    pub(super) fn build(&self, workspace: &Path, package: &str, remap: &[(PathBuf, &str)]) -> Result<PathBuf> {
         let root = self.folder.join("root/usr");
         let target = self.folder.join("target");
         let path = std::env::var_os("PATH").unwrap_or_default();
@@ -59,7 +60,7 @@ impl Toolchain {
             .args(["-Zbuild-std=std", "-Zbuild-std-features=optimize_for_size"])
             .arg("--target-dir")
             .arg(&target)
-            .args(packages.iter().flat_map(|name| ["-p", name]))
+            .args(["-p", package])
             .env("RUSTC", root.join("bin/rustc"))
             .env("RUSTC_BOOTSTRAP", "1")
             .env("LD_LIBRARY_PATH", root.join("lib/x86_64-linux-gnu"))
@@ -70,8 +71,8 @@ impl Toolchain {
             .env_remove("RUSTC_WRAPPER");
         // Its messages are for a person: let them through.
         let status = command.status().context("cannot run cargo")?;
-        ensure!(status.success(), "the Rust guests in {} do not build", workspace.display());
-        Ok(target.join(TARGET).join("release"))
+        ensure!(status.success(), "the guest {package} in {} does not build", workspace.display());
+        Ok(target.join(TARGET).join("release").join(format!("{}.wasm", package.replace('-', "_"))))
     }
 }
 

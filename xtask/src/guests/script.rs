@@ -28,8 +28,8 @@ impl Tools {
         Ok(Self { bin })
     }
 
-    /// Builds the folder into `out`.
-    pub(super) fn build(&self, folder: &Path, wit: &Path, out: &Path) -> Result<()> {
+    /// Builds the component of one folder.
+    pub(super) fn build(&self, folder: &Path, wit: &Path) -> Result<Vec<u8>> {
         let package = std::fs::read_to_string(folder.join("package.json"))?;
         let package: serde_json::Value = serde_json::from_str(&package)?;
         let world =
@@ -42,7 +42,7 @@ impl Tools {
                 .with_context(|| format!("{} needs {name}", folder.display()))?;
         }
         run(npm("ci").current_dir(scratch.path()))?;
-        let bundle = scratch.path().join("bundle.js");
+        let (bundle, out) = (scratch.path().join("bundle.js"), scratch.path().join("guest.wasm"));
         run(Command::new(self.bin.join("esbuild")).current_dir(scratch.path()).arg("index.js").args([
             "--bundle",
             "--minify",
@@ -60,11 +60,10 @@ impl Tools {
             .args(["-n", world, "--js"])
             .arg(&bundle)
             .arg("-o")
-            .arg(out))?;
-        let mut bytes = std::fs::read(out)?;
+            .arg(&out))?;
+        let mut bytes = std::fs::read(&out)?;
         rename(&mut bytes, PUBLISHER, NEUTRAL);
-        std::fs::write(out, bytes)?;
-        Ok(())
+        Ok(bytes)
     }
 }
 
