@@ -155,6 +155,7 @@ pub fn single(
         http: if handles_http { vec![route] } else { Vec::new() },
         problems: Vec::new(),
         broken: false,
+        single: true,
     };
     let files = Files { sources: BTreeMap::from([(name, bytes)]), folders: BTreeMap::new() };
     check(&manifest, &files, host)
@@ -246,8 +247,7 @@ impl Checker<'_> {
         let problem = match files.sources.get(self.name(index)) {
             Some(Ok(bytes)) => match component_type::read(bytes) {
                 Ok(component) => return Some(component),
-                Err(flaw) => Problem::new(Code::NotAComponent, format!("`{path}` is not a component: {}", flaw.what))
-                    .help(flaw.next_step),
+                Err(flaw) => Problem::new(Code::NotAComponent, format!("`{path}` {}", flaw.what)).help(flaw.next_step),
             },
             None => missing(path, &[]),
             Some(Err(SourceError::Missing { neighbours })) => missing(path, neighbours),

@@ -4,6 +4,11 @@
 //! function bodies are left to the engine, which validates them anyway when it compiles. Types are expanded into trees of our own,
 //! so that those of two components can be compared; handles name their resource by where the component got it from.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the enums of wasmparser are foreign, and grow with the formats it reads"
+)]
+
 use std::{collections::HashMap, sync::Arc};
 
 use wasmparser::{
@@ -120,7 +125,7 @@ pub(crate) enum Shape {
     Future(Option<Ty>),
 }
 
-/// Why bytes are no component: a sentence, and the next step.
+/// Why bytes are no component: what the file is, and the next step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NotAComponent {
     pub(crate) what: String,
@@ -131,29 +136,27 @@ pub(crate) struct NotAComponent {
 pub(crate) fn read(bytes: &[u8]) -> Result<ComponentType, NotAComponent> {
     let refuse = |what: &str, next_step| Err(NotAComponent { what: what.to_owned(), next_step });
     if bytes.is_empty() {
-        return refuse("the file is empty", "build the component again");
+        return refuse("is empty", "build the component again");
     }
     if !bytes.starts_with(b"\0asm") {
         return match std::str::from_utf8(bytes).map(str::trim_start) {
             Ok(text) if text.starts_with(['(', ';']) => refuse(
-                "this is WebAssembly text (`.wat`), not a binary",
+                "is WebAssembly text (`.wat`), not a binary",
                 "turn it into one: wasm-tools parse FILE.wat -o FILE.wasm",
             ),
             Ok(text)
                 if text.starts_with("package ") || text.starts_with("interface ") || text.starts_with("world ") =>
             {
-                refuse("this is WIT, which describes a component but is none", "name the component's `.wasm` file")
+                refuse("is WIT, which describes a component but is none", "name the component's `.wasm` file")
             }
-            _ if b"\0asm".starts_with(bytes) => refuse("the file is cut off", "build or copy it again"),
-            _ => {
-                refuse("this is not WebAssembly: it does not begin with `\\0asm`", "name the component's `.wasm` file")
-            }
+            _ if b"\0asm".starts_with(bytes) => refuse("is cut off", "build or copy it again"),
+            _ => refuse("is not WebAssembly: it does not begin with `\\0asm`", "name the component's `.wasm` file"),
         };
     }
     match bytes.get(4..8) {
         Some([_, _, 0, 0]) => core_module(bytes),
         Some(_) => component(bytes),
-        None => refuse("the file is cut off", "build or copy it again"),
+        None => refuse("is cut off", "build or copy it again"),
     }
 }
 
@@ -161,12 +164,12 @@ fn invalid(error: &wasmparser::BinaryReaderError, bytes: &[u8]) -> NotAComponent
     let cut_off = error.message().contains("unexpected end") && error.offset() >= bytes.len().saturating_sub(1);
     if cut_off || error.message().starts_with("unexpected end-of-file") {
         return NotAComponent {
-            what: format!("the file is cut off after {} bytes", bytes.len()),
+            what: format!("is cut off after {} bytes", bytes.len()),
             next_step: "build or copy it again",
         };
     }
     NotAComponent {
-        what: format!("this is not valid WebAssembly: {} (at byte {})", error.message(), error.offset()),
+        what: format!("is not valid WebAssembly: {} (at byte {})", error.message(), error.offset()),
         next_step: "build or copy it again; `wasm-tools validate --features all FILE` says the same",
     }
 }
@@ -207,10 +210,10 @@ fn core_module(bytes: &[u8]) -> Result<ComponentType, NotAComponent> {
             asynchronous: false,
         }),
         (true, Some(module)) => Err(NotAComponent {
-            what: format!("this is a core module that imports `{module}`, which only a component can be given"),
+            what: format!("is a core module that imports `{module}`, and not a component"),
             next_step,
         }),
-        (false, _) => Err(NotAComponent { what: "this is a core module, not a component".to_owned(), next_step }),
+        (false, _) => Err(NotAComponent { what: "is a core module, not a component".to_owned(), next_step }),
     }
 }
 
@@ -226,7 +229,7 @@ fn component(bytes: &[u8]) -> Result<ComponentType, NotAComponent> {
             && *num != 0x0d
         {
             return Err(NotAComponent {
-                what: format!("this is a component of an unknown version ({num})"),
+                what: format!("is a component of an unknown version ({num})"),
                 next_step: "build it with current tools",
             });
         }
@@ -259,7 +262,7 @@ fn component(bytes: &[u8]) -> Result<ComponentType, NotAComponent> {
         }
     }
     let Some(types) = types else {
-        return Err(NotAComponent { what: "the file is cut off".to_owned(), next_step: "build or copy it again" });
+        return Err(NotAComponent { what: "is cut off".to_owned(), next_step: "build or copy it again" });
     };
     let mut expander = Expander::new(&types);
     let imports = imports.into_iter().filter_map(|name| expander.import(name)).collect();

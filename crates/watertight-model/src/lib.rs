@@ -25,6 +25,7 @@
 //! A single `.wasm` goes through [`check::single`]; editors get [`manifest::schema()`].
 
 pub mod app;
+pub mod blast;
 pub mod budget;
 pub mod check;
 mod component_type;
@@ -33,5 +34,6 @@ pub mod failure;
 pub mod grant;
 pub mod manifest;
 pub mod problem;
+pub mod report;
 mod signature;
 mod version;

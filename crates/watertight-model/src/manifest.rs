@@ -53,6 +53,8 @@ pub struct Manifest {
     pub(crate) problems: Vec<Problem>,
     /// The text is not TOML: what could be read of it says little about what is missing.
     pub(crate) broken: bool,
+    /// There is no manifest, only a file.
+    pub(crate) single: bool,
 }
 
 /// What a manifest says of one component.
@@ -109,6 +111,7 @@ impl Manifest {
             http: Vec::new(),
             problems: Vec::new(),
             broken,
+            single: false,
         };
         if let Some(top) = reader.table("", &tree) {
             manifest.read(&mut reader, top);
@@ -154,7 +157,8 @@ impl Manifest {
             }
         }
         let components = reader.named(top, "component");
-        if components.is_empty() {
+        let unreadable = reader.problems.iter().any(|problem| problem.code() == Code::WrongValue);
+        if components.is_empty() && !unreadable {
             let problem = Problem::new(Code::NoComponents, "the app has no components")
                 .help("add one:\n[component.web]\nsource = \"web.wasm\"");
             reader.report(problem, 0..0, "");

@@ -51,7 +51,9 @@ fn line(component: &ComponentType, name: &str, function: &FunctionType, names: N
         writer.ty(ty);
     }
     writer.push(")");
-    if let Some(result) = function.result.as_ref().filter(|_| !constructor) {
+    // A constructor that cannot fail returns what it says.
+    let implied = |result: &&Ty| constructor && matches!(result.shape, Shape::Own(_));
+    if let Some(result) = function.result.as_ref().filter(|result| !implied(result)) {
         writer.push(" -> ");
         writer.ty(result);
     }

@@ -71,12 +71,12 @@ impl Checker<'_> {
     /// Every import with who meets it.
     pub(super) fn links(&mut self, uses: &[Vec<(usize, Range<usize>)>]) -> Vec<Link> {
         let mut links = Vec::new();
-        for importer in 0..self.types.len() {
+        for (importer, uses) in uses.iter().enumerate() {
             let Some(component) = self.types[importer].clone() else {
                 self.edge_names(importer);
                 continue;
             };
-            let listed: Vec<usize> = uses[importer].iter().map(|(used, _)| *used).collect();
+            let listed: Vec<usize> = uses.iter().map(|(used, _)| *used).collect();
             let settings = self.settings(importer, &component, &listed);
             for (import, settings) in settings.into_iter().enumerate() {
                 let span = settings.span.clone().unwrap_or_else(|| self.name_span(importer));
@@ -92,7 +92,7 @@ impl Checker<'_> {
                 }
                 links.push(Link { importer, import, met, deadline: settings.deadline, span });
             }
-            self.unused(importer, &component, &uses[importer], &links);
+            self.unused(importer, &component, uses, &links);
         }
         links
     }
@@ -301,6 +301,9 @@ impl Checker<'_> {
 
     /// What to do about an import that nobody satisfies.
     fn who_could(&self, importer: usize, name: &ExternName<'_>, settings: &Settings) -> String {
+        if self.manifest.single && self.host.versions(name).next().is_none() {
+            return "a single file has only the host to satisfy it; put it in an app, with a `watertight.toml` and a component that exports it".to_owned();
+        }
         let others = || (0..self.types.len()).filter(|other| *other != importer);
         let exporters = || others().filter_map(|other| Some((other, self.types[other].as_ref()?)));
         if let Some((other, _)) = exporters().find(|(_, component)| best_export(component, name).is_some()) {
@@ -338,8 +341,13 @@ impl Checker<'_> {
 
     /// Listed components that meet nothing.
     fn unused(&mut self, importer: usize, component: &ComponentType, uses: &[(usize, Range<usize>)], links: &[Link]) {
+        let edges = self.spec(importer).edges.iter();
+        let asked: Vec<String> = edges.filter_map(|edge| Some(edge.from.as_ref()?.value.clone())).collect();
         for (used, span) in uses {
             let Some(exporter) = &self.types[*used] else { continue };
+            if asked.iter().any(|from| from == self.name(*used)) {
+                continue;
+            }
             let met = |link: &Link| matches!(link.met, Met::By { component, .. } if component == *used);
             let meets = links.iter().any(|link| link.importer == importer && met(link));
             // Type names are shared without an edge, and a problem of another kind is no proof that it is unused.

@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::{
     At,
-    keys::{Form, KEYS, Kind, key, keys_at},
+    keys::{Form, KEYS, Key, Kind, key, keys_at},
     quantity,
     reach::Flaw,
 };
@@ -55,7 +55,11 @@ impl Reader {
     /// A table whose keys stand at this place; keys that do not exist there are problems.
     pub(super) fn table<'a>(&mut self, place: &'static str, node: &'a Node<'a>) -> Option<Table<'a>> {
         let DeValue::Table(entries) = node.get_ref() else {
-            self.wrong_value(&describe(place), "a table", node);
+            let holder = KEYS
+                .iter()
+                .find(|key| matches!(key.kind, Kind::Table(p) | Kind::Tables(p) | Kind::Named(p) if p == place));
+            let example = holder.map_or_else(String::new, |key| format!("{} = {}", key.name, key.example));
+            self.wrong_value(&describe(place), "a table", &example, node);
             return None;
         };
         let span = node.span();
@@ -82,38 +86,51 @@ impl Reader {
         self.report(problem.help(help), name.span(), "not a key");
     }
 
-    pub(super) fn wrong_value(&mut self, what: &str, expected: &str, node: &Node<'_>) {
-        let problem =
-            Problem::new(Code::WrongValue, format!("{what} takes {expected}, and this is {}", kind_of(node.get_ref())));
-        self.report(problem.help(format!("write {expected}")), node.span(), format!("not {expected}"));
+    /// A value of another type than `what` takes; the help shows one that would do.
+    fn wrong_value(&mut self, what: &str, expected: &str, example: &str, node: &Node<'_>) {
+        let message = format!("{what} takes {expected}, and this is {}", kind_of(node.get_ref()));
+        let problem = Problem::new(Code::WrongValue, message).help(format!("for example: {example}"));
+        self.report(problem, node.span(), format!("not {expected}"));
+    }
+
+    /// The same for the value of a key.
+    fn wrong_value_of(&mut self, key: &Key, node: &Node<'_>) {
+        let example = format!("{} = {}", key.name, key.example);
+        self.wrong_value(&format!("`{}`", key.name), &key.kind.noun(), &example, node);
     }
 
     /// The value of a key that takes a string.
     pub(super) fn text(&mut self, table: Table<'_>, name: &'static str) -> Option<At<String>> {
-        let node = self.find(table, name)?;
-        let form = match key(table.place, name)?.kind {
-            Kind::Text(form) => form,
-            Kind::Table(_) | Kind::Named(_) | Kind::Tables(_) | Kind::Texts => return None,
-            Kind::List(_) | Kind::Choice(_) | Kind::Flag | Kind::Count(_, _) => return None,
-        };
-        self.text_of(name, form, node)
+        let (key, node) = self.find(table, name)?;
+        self.text_of(key, key.name, node)
     }
 
-    pub(super) fn text_of(&mut self, name: &str, form: Form, node: &Node<'_>) -> Option<At<String>> {
-        match node.get_ref() {
-            DeValue::String(text) => Some(At::new(text.clone().into_owned(), node.span())),
-            DeValue::Integer(number) if matches!(form, Form::Size | Form::Duration) => {
-                let (code, unit) = if form == Form::Size { (Code::BadSize, "MiB") } else { (Code::BadDuration, "ms") };
-                let problem = Problem::new(code, format!("`{name}` needs a unit"))
-                    .help(format!("write it as a string with its unit: {name} = \"{}{unit}\"", number.as_str()));
-                self.report(problem, node.span(), "a bare number");
-                None
-            }
-            _ => {
-                self.wrong_value(&format!("`{name}`"), form.noun(), node);
-                None
-            }
+    /// A string that a key takes, as its value or within it.
+    fn text_of(&mut self, key: &Key, name: &str, node: &Node<'_>) -> Option<At<String>> {
+        if let DeValue::String(text) = node.get_ref() {
+            return Some(At::new(text.clone().into_owned(), node.span()));
         }
+        let form = match key.kind {
+            Kind::Text(form) | Kind::List(form) => form,
+            Kind::Table(_) | Kind::Named(_) | Kind::Tables(_) | Kind::Texts => Form::Any,
+            Kind::Choice(_) | Kind::Flag | Kind::Count(_, _) => Form::Any,
+        };
+        let (code, units) = match (node.get_ref(), form) {
+            (DeValue::Integer(_), Form::Size) => (Code::BadSize, ["B", "MiB"]),
+            (DeValue::Integer(_), Form::Duration) => (Code::BadDuration, ["ms", "s"]),
+            _ => {
+                let example = format!("{} = {}", key.name, key.example);
+                self.wrong_value(&format!("`{name}`"), form.noun(), &example, node);
+                return None;
+            }
+        };
+        if let DeValue::Integer(number) = node.get_ref() {
+            let [small, large] = units.map(|unit| format!("{name} = \"{}{unit}\"", number.as_str()));
+            let problem = Problem::new(code, format!("`{name}` needs a unit"))
+                .help(format!("write it as a string with its unit: {small}, or {large}"));
+            self.report(problem, node.span(), "a bare number");
+        }
+        None
     }
 
     /// The value of a key that must be there.
@@ -132,21 +149,20 @@ impl Reader {
     }
 
     pub(super) fn flag(&mut self, table: Table<'_>, name: &'static str) -> Option<bool> {
-        let node = self.find(table, name)?;
+        let (key, node) = self.find(table, name)?;
         if let DeValue::Boolean(flag) = node.get_ref() {
             return Some(*flag);
         }
-        self.wrong_value(&format!("`{name}`"), "true or false", node);
+        self.wrong_value_of(key, node);
         None
     }
 
     /// One of the choices of a key, as an index.
     pub(super) fn choice(&mut self, table: Table<'_>, name: &'static str) -> Option<At<usize>> {
-        let kind = key(table.place, name)?.kind;
-        let Kind::Choice(choices) = kind else { return None };
-        let node = self.find(table, name)?;
+        let (key, node) = self.find(table, name)?;
+        let Kind::Choice(choices) = key.kind else { return None };
         let DeValue::String(text) = node.get_ref() else {
-            self.wrong_value(&format!("`{name}`"), &kind.noun(), node);
+            self.wrong_value_of(key, node);
             return None;
         };
         if let Some(index) = choices.iter().position(|choice| choice == text) {
@@ -155,17 +171,17 @@ impl Reader {
         let problem = Problem::new(Code::UnknownChoice, format!("`{text}` is not a choice for `{name}`"));
         let help = match nearest(text, choices.iter().copied()) {
             Some(near) => format!("did you mean \"{near}\"?"),
-            None => format!("write {}", kind.noun()),
+            None => format!("write {}", key.kind.noun()),
         };
         self.report(problem.help(help), node.span(), "not a choice");
         None
     }
 
     pub(super) fn count(&mut self, table: Table<'_>, name: &'static str) -> Option<u32> {
-        let Kind::Count(least, most) = key(table.place, name)?.kind else { return None };
-        let node = self.find(table, name)?;
+        let (key, node) = self.find(table, name)?;
+        let Kind::Count(least, most) = key.kind else { return None };
         let DeValue::Integer(number) = node.get_ref() else {
-            self.wrong_value(&format!("`{name}`"), "a whole number", node);
+            self.wrong_value_of(key, node);
             return None;
         };
         let parsed = u32::from_str_radix(number.as_str(), number.radix()).ok();
@@ -181,15 +197,12 @@ impl Reader {
     pub(super) fn size(&mut self, table: Table<'_>, name: &'static str, least: u64) -> Option<ByteSize> {
         let text = self.text(table, name)?;
         let size = quantity::size(&text.value).and_then(|size| {
-            if size.0 < least { Err(format!("`{name}` is at least {}", ByteSize(least))) } else { Ok(size) }
+            if size.0 < least { Err(format!("it is at least {}", ByteSize(least))) } else { Ok(size) }
         });
         size.map_err(|reason| {
-            let problem = Problem::new(Code::BadSize, format!("bad size for `{name}`: {reason}"));
-            self.report(
-                problem.help("write a whole number and its unit: \"64MiB\", \"10MB\", \"4096B\""),
-                text.span,
-                "not a size",
-            );
+            let problem = Problem::new(Code::BadSize, format!("bad size for `{name}`: {reason}"))
+                .help("write a whole number and its unit: \"64MiB\", \"10MB\", \"4096B\"");
+            self.report(problem, text.span, "not a size");
         })
         .ok()
     }
@@ -199,9 +212,9 @@ impl Reader {
         match quantity::duration(&text.value) {
             Ok(duration) => Some(At::new(duration, text.span)),
             Err(reason) => {
-                let problem = Problem::new(Code::BadDuration, format!("bad duration for `{name}`: {reason}"));
-                let help = "write a number and its unit: \"200ms\", \"2s\", \"1.5m\"";
-                self.report(problem.help(help), text.span, "not a duration");
+                let problem = Problem::new(Code::BadDuration, format!("bad duration for `{name}`: {reason}"))
+                    .help("write a number and its unit: \"200ms\", \"2s\", \"1.5m\"");
+                self.report(problem, text.span, "not a duration");
                 None
             }
         }
@@ -209,22 +222,19 @@ impl Reader {
 
     /// The strings of a key that takes an array of them.
     pub(super) fn list(&mut self, table: Table<'_>, name: &'static str) -> Vec<At<String>> {
-        let Some(kind) = key(table.place, name).map(|key| key.kind) else { return Vec::new() };
-        let Kind::List(form) = kind else { return Vec::new() };
-        let Some(node) = self.find(table, name) else { return Vec::new() };
+        let Some((key, node)) = self.find(table, name) else { return Vec::new() };
         let DeValue::Array(items) = node.get_ref() else {
-            self.wrong_value(&format!("`{name}`"), &kind.noun(), node);
+            self.wrong_value_of(key, node);
             return Vec::new();
         };
-        items.iter().filter_map(|item| self.text_of(name, form, item)).collect()
+        items.iter().filter_map(|item| self.text_of(key, name, item)).collect()
     }
 
     /// The tables of a key that takes an array of them.
     pub(super) fn tables<'a>(&mut self, table: Table<'a>, name: &'static str) -> Vec<Table<'a>> {
-        let Some(Kind::Tables(place)) = key(table.place, name).map(|key| key.kind) else { return Vec::new() };
-        let Some(node) = self.find(table, name) else { return Vec::new() };
-        let DeValue::Array(items) = node.get_ref() else {
-            self.wrong_value(&format!("`{name}`"), "an array of tables", node);
+        let Some((key, node)) = self.find(table, name) else { return Vec::new() };
+        let (Kind::Tables(place), DeValue::Array(items)) = (key.kind, node.get_ref()) else {
+            self.wrong_value_of(key, node);
             return Vec::new();
         };
         items.iter().filter_map(|item| self.table(place, item)).collect()
@@ -232,17 +242,16 @@ impl Reader {
 
     /// The table under a key.
     pub(super) fn inner<'a>(&mut self, table: Table<'a>, name: &'static str) -> Option<Table<'a>> {
-        let Some(Kind::Table(place)) = key(table.place, name).map(|key| key.kind) else { return None };
-        let node = self.find(table, name)?;
+        let (key, node) = self.find(table, name)?;
+        let Kind::Table(place) = key.kind else { return None };
         self.table(place, node)
     }
 
     /// The tables under a key, each with the name its user gave it, in the order of the text.
     pub(super) fn named<'a>(&mut self, table: Table<'a>, name: &'static str) -> Vec<(At<String>, Table<'a>)> {
-        let Some(Kind::Named(place)) = key(table.place, name).map(|key| key.kind) else { return Vec::new() };
-        let Some(node) = self.find(table, name) else { return Vec::new() };
-        let DeValue::Table(entries) = node.get_ref() else {
-            self.wrong_value(&format!("`{name}`"), "a table", node);
+        let Some((key, node)) = self.find(table, name) else { return Vec::new() };
+        let (Kind::Named(place), DeValue::Table(entries)) = (key.kind, node.get_ref()) else {
+            self.wrong_value_of(key, node);
             return Vec::new();
         };
         in_order(entries)
@@ -256,16 +265,16 @@ impl Reader {
 
     /// The entries of a key that takes any names.
     pub(super) fn texts(&mut self, table: Table<'_>, name: &'static str) -> Vec<(At<String>, At<String>)> {
-        let Some(node) = self.find(table, name) else { return Vec::new() };
+        let Some((key, node)) = self.find(table, name) else { return Vec::new() };
         let DeValue::Table(entries) = node.get_ref() else {
-            self.wrong_value(&format!("`{name}`"), "a table of strings", node);
+            self.wrong_value_of(key, node);
             return Vec::new();
         };
         in_order(entries)
             .into_iter()
-            .filter_map(|(key, node)| {
-                let value = self.text_of(key.get_ref(), Form::Any, node)?;
-                Some((At::new(key.get_ref().clone().into_owned(), key.span()), value))
+            .filter_map(|(entry, node)| {
+                let value = self.text_of(key, entry.get_ref(), node)?;
+                Some((At::new(entry.get_ref().clone().into_owned(), entry.span()), value))
             })
             .collect()
     }
@@ -284,10 +293,11 @@ impl Reader {
             .ok()
     }
 
-    /// The node of a key, if it is given; whether the key exists is for the table of keys to say.
-    fn find<'a>(&self, table: Table<'a>, name: &'static str) -> Option<&'a Node<'a>> {
-        debug_assert!(key(table.place, name).is_some(), "`{name}` is not a key of `{}`", table.place);
-        table.entries.get(name)
+    /// A key and its value, if it is given.
+    fn find<'a>(&self, table: Table<'a>, name: &'static str) -> Option<(&'static Key, &'a Node<'a>)> {
+        let found = key(table.place, name);
+        debug_assert!(found.is_some(), "`{name}` is not a key of `{}`", table.place);
+        Some((found?, table.entries.get(name)?))
     }
 }
 

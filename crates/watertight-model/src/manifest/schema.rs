@@ -48,7 +48,7 @@ fn object(place: &str) -> Map<String, Value> {
 
 fn of_kind(kind: Kind) -> Map<String, Value> {
     let value = match kind {
-        Kind::Table(place) => return object(place),
+        Kind::Table(place) => Value::Object(object(place)),
         Kind::Named("component.*") => json!({
             "type": "object", "minProperties": 1,
             "propertyNames": { "pattern": Form::Name.pattern() },
@@ -64,10 +64,7 @@ fn of_kind(kind: Kind) -> Map<String, Value> {
         Kind::Flag => json!({ "type": "boolean" }),
         Kind::Count(least, most) => json!({ "type": "integer", "minimum": least, "maximum": most }),
     };
-    match value {
-        Value::Object(map) => map,
-        _ => Map::new(),
-    }
+    value.as_object().cloned().unwrap_or_default()
 }
 
 fn text(form: Form) -> Value {

@@ -17,8 +17,7 @@ const PACKAGES: &str = include_str!("packages.wit");
 /// The component of a world, by its body: `import press:image/thumbnail; export log: func(line: string);`.
 pub(crate) fn component(world: &str) -> Vec<u8> {
     let text = format!("package test:app;\nworld under-test {{ {world} }}\n{PACKAGES}");
-    let mut resolve = Resolve::default();
-    resolve.all_features = true;
+    let mut resolve = Resolve { all_features: true, ..Resolve::default() };
     let package = resolve.push_source("test.wit", &text).expect("the test's WIT parses");
     let id = resolve.select_world(&[package], Some("under-test")).expect("the world is there");
     let asynchronous = world.contains("@0.3") || world.contains("async");

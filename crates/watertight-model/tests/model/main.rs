@@ -1,4 +1,6 @@
 //! The model seen from outside: manifests and components in, apps, problems and pictures out.
 
 mod apps;
+mod graph;
 mod press;
+mod problems;

@@ -1,0 +1,159 @@
+//! What `check` says of a sound app, by names instead of indices: for JSON, and for whoever lays it out as text.
+
+use std::{path::PathBuf, time::Duration};
+
+use crate::{
+    app::{App, Component, Edge, EdgeShape, HttpHandler, Lifetime, OnFailure, SourceKind, Wall},
+    blast::{Blast, Reach},
+    budget::Budget,
+};
+
+/// An app as `check` shows it.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Report {
+    /// The app's name.
+    pub app: String,
+    /// Its version.
+    pub version: String,
+    /// Its components, in the manifest's order.
+    pub components: Vec<ComponentReport>,
+    /// Its edges.
+    pub edges: Vec<EdgeReport>,
+    /// Its routes.
+    pub routes: Vec<RouteReport>,
+    /// If a component fails, who fails with it; what it can reach.
+    pub blast: Blast,
+    /// What is sound but worth knowing.
+    pub notes: Vec<String>,
+}
+
+/// A component as `check` shows it.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct ComponentReport {
+    /// Its name.
+    pub name: String,
+    /// Where its bytes come from.
+    pub source: PathBuf,
+    /// What they hold.
+    pub kind: SourceKind,
+    /// How strong its isolation is.
+    pub wall: Wall,
+    /// How long a cell of it lives.
+    pub lifetime: Lifetime,
+    /// Whether the async engine runs it.
+    pub asynchronous: bool,
+    /// What is fused into its cells, innermost first.
+    pub fused: Vec<String>,
+    /// What it may reach itself.
+    pub grants: Reach,
+    /// What it may spend.
+    pub budget: Budget,
+}
+
+/// An edge as `check` shows it.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct EdgeReport {
+    /// The caller.
+    pub importer: String,
+    /// The callee.
+    pub exporter: String,
+    /// What is imported.
+    pub import: String,
+    /// What meets it.
+    pub export: String,
+    /// Whether it is an interface or a function.
+    pub shape: EdgeShape,
+    /// The deadline of a call over it: its own, or the callee's where it has none.
+    #[serde(rename = "deadline_ms", serialize_with = "crate::budget::millis")]
+    pub deadline: Duration,
+    /// Its functions.
+    pub functions: Vec<FunctionReport>,
+}
+
+/// A function as `check` shows it.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct FunctionReport {
+    /// Its WIT signature.
+    pub signature: String,
+    /// What the caller sees when the callee fails.
+    pub on_failure: OnFailure,
+}
+
+/// A route as `check` shows it.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct RouteReport {
+    /// An exact path, or a prefix ending in `/...`.
+    pub route: String,
+    /// The component that handles it.
+    pub component: String,
+    /// By which interface.
+    pub handler: HttpHandler,
+}
+
+impl Report {
+    /// Looks at an app.
+    #[must_use]
+    pub fn of(app: &App) -> Self {
+        Self {
+            app: app.name.clone(),
+            version: app.version.clone(),
+            components: app.components.iter().map(|component| component_report(app, component)).collect(),
+            edges: app.edges.iter().map(|edge| edge_report(app, edge)).collect(),
+            routes: app
+                .http
+                .iter()
+                .map(|trigger| RouteReport {
+                    route: trigger.route.clone(),
+                    component: app.component(trigger.component).name.clone(),
+                    handler: trigger.handler,
+                })
+                .collect(),
+            blast: Blast::of(app),
+            notes: app.edges.iter().flat_map(|edge| notes(app, edge)).collect(),
+        }
+    }
+}
+
+fn component_report(app: &App, component: &Component) -> ComponentReport {
+    ComponentReport {
+        name: component.name.clone(),
+        source: component.source.clone(),
+        kind: component.kind,
+        wall: component.wall,
+        lifetime: component.lifetime,
+        asynchronous: component.asynchronous,
+        fused: component.fused.iter().map(|fused| app.component(*fused).name.clone()).collect(),
+        grants: Reach::of(&component.grants),
+        budget: component.budget.clone(),
+    }
+}
+
+fn edge_report(app: &App, edge: &Edge) -> EdgeReport {
+    let exporter = app.component(edge.exporter);
+    let functions = edge.functions.iter();
+    EdgeReport {
+        importer: app.component(edge.importer).name.clone(),
+        exporter: exporter.name.clone(),
+        import: edge.import.clone(),
+        export: edge.export.clone(),
+        shape: edge.shape,
+        deadline: edge.deadline.map_or(exporter.budget.deadline, |deadline| deadline.min(exporter.budget.deadline)),
+        functions: functions
+            .map(|function| FunctionReport { signature: function.signature.clone(), on_failure: function.on_failure })
+            .collect(),
+    }
+}
+
+/// Functions that have an error to return, but none that a failure can be turned into.
+fn notes(app: &App, edge: &Edge) -> Vec<String> {
+    let (importer, exporter) = (&app.component(edge.importer).name, &app.component(edge.exporter).name);
+    let unmapped = edge.functions.iter().filter_map(|function| Some((function, function.unmapped_error.as_ref()?)));
+    unmapped
+        .map(|(function, error)| {
+            format!(
+                "`{}` of {} returns an error of type `{error}`, which no failure can be turned into: if `{exporter}` fails in it, `{importer}` traps",
+                function.name, edge.import
+            )
+        })
+        .collect()
+}
