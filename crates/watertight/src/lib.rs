@@ -1,1 +1,3 @@
 //! Run an application as a graph of isolated WebAssembly components
+
+pub mod supervisor;
