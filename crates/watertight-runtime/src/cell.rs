@@ -1,34 +1,78 @@
-//! A cell: one instance of a component, alone in its own store.
+//! A cell: one instance of a component, alone in its own store. It is entered for one call at a time, under the component's
+//! budgets, and never again after it failed (invariants 4, 5 and 6).
 
-use std::{sync::Arc, time::Instant};
-
-use watertight_model::{
-    app::ComponentId,
-    event::{CellId, Denial, Event, EventSink, LogStream},
+use std::{
+    fmt,
+    future::Future,
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
 };
 
-use crate::host::CellData;
+use futures_util::FutureExt as _;
+use slab::Slab;
+use wasmtime::{
+    Store, UpdateDeadline,
+    component::{Instance, ResourceAny},
+};
+use watertight_model::{
+    app::{App, Component, ComponentId},
+    event::{CellEnd, CellId, Denial, Event, EventSink, LogStream},
+    failure::{CallError, FailureKind},
+};
+
+use crate::{
+    app::LoadedApp,
+    clock::{Moment, nanos},
+    failure::{self, Interrupted},
+    host::CellData,
+    limits::MemoryLimit,
+    membrane::{ExportedFunction, Frame, Proxy, TypedExport},
+    meter::{self, CpuAccount, Metered},
+    tree::Tree,
+};
 
 /// The runtime's part of a cell's state.
 pub struct CellCore<T: CellData> {
     id: CellId,
     component: ComponentId,
     events: Arc<dyn EventSink>,
-    deadline: Instant,
+    pub(crate) tree: Option<Arc<Tree<T>>>,
+    pub(crate) deadline: Moment,
+    pub(crate) memory: MemoryLimit,
+    pub(crate) proxies: Slab<Proxy>,
+    cpu: Arc<CpuAccount>,
+    cpu_budget: u64,
     denied: Vec<String>,
-    marker: std::marker::PhantomData<fn() -> T>,
-}
-
-impl<T: CellData> std::fmt::Debug for CellCore<T> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CellCore").field("id", &self.id).field("component", &self.component).finish_non_exhaustive()
-    }
 }
 
 /// Denials that one cell reports, so that a guest cannot flood the log with new ones.
 const MAX_DENIALS_PER_CELL: usize = 32;
 
+/// Proxies to other cells' resources that one cell may hold.
+pub(crate) const MAX_PROXIES_PER_CELL: usize = 1 << 16;
+
+static NEXT_CELL: AtomicU64 = AtomicU64::new(1);
+
 impl<T: CellData> CellCore<T> {
+    pub(crate) fn new(component: &Component, events: Arc<dyn EventSink>) -> Self {
+        Self {
+            id: CellId(NEXT_CELL.fetch_add(1, Ordering::Relaxed)),
+            component: component.id,
+            events,
+            tree: None,
+            deadline: Moment::now(),
+            memory: MemoryLimit::new(component.budget.memory.as_usize()),
+            proxies: Slab::new(),
+            cpu: Arc::default(),
+            cpu_budget: nanos(component.budget.cpu),
+            denied: Vec::new(),
+        }
+    }
+
     /// The cell's id.
     #[must_use]
     pub fn id(&self) -> CellId {
@@ -44,7 +88,7 @@ impl<T: CellData> CellCore<T> {
     /// When the call that this cell is busy with must have ended.
     #[must_use]
     pub fn deadline(&self) -> Instant {
-        self.deadline
+        self.deadline.instant()
     }
 
     /// Reports a use that was not granted, once per cell and remedy.
@@ -64,5 +108,203 @@ impl<T: CellData> CellCore<T> {
     #[must_use]
     pub fn events(&self) -> &Arc<dyn EventSink> {
         &self.events
+    }
+
+    /// What a running guest is told at each tick of the epoch: go on after the others had their turn, or stop.
+    fn tick(&self) -> wasmtime::Result<UpdateDeadline> {
+        let now = Moment::now();
+        let stop = |kind| Err(Interrupted { kind }.into());
+        if now >= self.deadline {
+            stop(FailureKind::Deadline)
+        } else if self.cpu.spent_nanos(now) > self.cpu_budget {
+            stop(FailureKind::Cpu)
+        } else {
+            Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+        }
+    }
+}
+
+impl<T: CellData> fmt::Debug for CellCore<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CellCore").field("id", &self.id).field("component", &self.component).finish_non_exhaustive()
+    }
+}
+
+/// One running instance.
+pub(crate) struct Cell<T: CellData> {
+    // Dropped before the rest: the store's resources may log on their way out.
+    pub(crate) store: Store<T>,
+    pub(crate) instance: Instance,
+    id: CellId,
+    app: Weak<LoadedApp<T>>,
+    model: Arc<App>,
+    component: ComponentId,
+    cpu: Arc<CpuAccount>,
+    exports: Box<[Option<TypedExport>]>,
+    /// A call is running, or was cut off in the middle.
+    entered: bool,
+    end: CellEnd,
+}
+
+impl<T: CellData> Cell<T> {
+    /// Makes a fresh cell, within a deadline and the component's budgets.
+    pub(crate) async fn start(
+        app: &Arc<LoadedApp<T>>,
+        component: ComponentId,
+        deadline: Moment,
+    ) -> Result<Box<Self>, CallError> {
+        let loaded = app.component(component);
+        let spec = app.spec(component);
+        let mut core = CellCore::new(spec, Arc::clone(app.events()));
+        core.deadline = deadline;
+        let (id, cpu) = (core.id, Arc::clone(&core.cpu));
+        let data = app.host().furnish(spec, core).map_err(|error| failure::classify(&error, spec, false))?;
+        let mut store = Store::new(loaded.pre.engine(), data);
+        store.limiter(|data| &mut data.core_mut().memory);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|store| store.data().core().tick());
+        let made = run(loaded.pre.instantiate_async(&mut store), &cpu, deadline).await;
+        let instance = made.map_err(|error| failure::classify(&error, spec, store.data().core().memory.denied()))?;
+        app.events().emit(Event::CellStarted { cell: id, component });
+        let exports = loaded.exports.iter().map(|_| None).collect();
+        Ok(Box::new(Self {
+            store,
+            instance,
+            id,
+            app: Arc::downgrade(app),
+            model: Arc::clone(app.model()),
+            component,
+            cpu,
+            exports,
+            entered: false,
+            end: CellEnd::Done,
+        }))
+    }
+
+    pub(crate) fn id(&self) -> CellId {
+        self.id
+    }
+
+    pub(crate) fn component(&self) -> ComponentId {
+        self.component
+    }
+
+    pub(crate) fn spec(&self) -> &Component {
+        self.model.component(self.component)
+    }
+
+    /// Whether it may be entered again.
+    pub(crate) fn is_sound(&self) -> bool {
+        !self.entered && matches!(self.end, CellEnd::Done)
+    }
+
+    /// Gives the cell to a call tree until [`Cell::leave`].
+    pub(crate) fn join(&mut self, tree: Arc<Tree<T>>, deadline: Moment) {
+        let core = self.store.data_mut().core_mut();
+        core.tree = Some(tree);
+        core.deadline = deadline;
+    }
+
+    /// Takes the cell out of its call tree.
+    pub(crate) fn leave(&mut self) {
+        self.store.data_mut().core_mut().tree = None;
+    }
+
+    /// Starts the cpu budget anew: a resident cell has one for each call tree.
+    pub(crate) fn renew_cpu(&mut self) {
+        self.cpu.reset();
+    }
+
+    /// Calls an exported function: lowers the arguments, runs it, lifts the results.
+    pub(crate) async fn call(
+        &mut self,
+        function: &ExportedFunction,
+        arguments: Frame,
+        deadline: Moment,
+    ) -> Result<Frame, CallError> {
+        let typed = match self.exports[function.slot] {
+            Some(typed) => typed,
+            None => {
+                let typed = function.resolve(&mut self.store, &self.instance).map_err(|error| self.fail(&error))?;
+                self.exports[function.slot] = Some(typed);
+                typed
+            }
+        };
+        self.enter();
+        let called = run(typed.call(&mut self.store, arguments), &self.cpu, deadline).await;
+        self.left(called)
+    }
+
+    /// Drops a resource that this cell made.
+    pub(crate) async fn drop_resource(&mut self, resource: ResourceAny, deadline: Moment) -> Result<(), CallError> {
+        self.enter();
+        let dropped = run(resource.resource_drop_async(&mut self.store), &self.cpu, deadline).await;
+        self.left(dropped)
+    }
+
+    /// Runs whatever the host wants to run in this cell, under the same budgets.
+    pub(crate) async fn run_host<R>(
+        &mut self,
+        deadline: Moment,
+        run_in: impl for<'a> FnOnce(&'a mut Store<T>, Instance) -> futures_util::future::BoxFuture<'a, wasmtime::Result<R>>,
+    ) -> Result<R, CallError> {
+        self.enter();
+        let ran = run(run_in(&mut self.store, self.instance), &self.cpu, deadline).await;
+        self.left(ran)
+    }
+
+    fn enter(&mut self) {
+        self.entered = true;
+        self.store.set_epoch_deadline(1);
+    }
+
+    fn left<R>(&mut self, result: wasmtime::Result<R>) -> Result<R, CallError> {
+        self.entered = false;
+        result.map_err(|error| self.fail(&error))
+    }
+
+    /// Classifies a failure and remembers whether it poisoned the cell.
+    pub(crate) fn fail(&mut self, error: &wasmtime::Error) -> CallError {
+        let denied = self.store.data().core().memory.denied();
+        let error = failure::classify(error, self.spec(), denied);
+        if error.kind.poisons() {
+            self.end = CellEnd::Ejected(error.kind);
+        }
+        error
+    }
+}
+
+impl<T: CellData> Drop for Cell<T> {
+    fn drop(&mut self) {
+        let core = self.store.data_mut().core_mut();
+        let (proxies, events) = (std::mem::take(&mut core.proxies), Arc::clone(&core.events));
+        if !proxies.is_empty()
+            && let Some(app) = self.app.upgrade()
+        {
+            for (_, proxy) in proxies {
+                app.abandon(proxy);
+            }
+        }
+        events.emit(Event::CellEnded { cell: self.id, component: self.component, end: self.end });
+    }
+}
+
+impl<T: CellData> fmt::Debug for Cell<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cell").field("id", &self.id).field("component", &self.component).finish_non_exhaustive()
+    }
+}
+
+/// Runs guest code: its time is charged to `cpu`, it is dropped when the deadline passes, and a panic in it becomes an error.
+async fn run<R>(
+    guest: impl Future<Output = wasmtime::Result<R>>,
+    cpu: &CpuAccount,
+    deadline: Moment,
+) -> wasmtime::Result<R> {
+    let guarded = AssertUnwindSafe(guest).catch_unwind();
+    match meter::until(Metered::new(guarded, cpu), deadline).await {
+        Some(Ok(result)) => result,
+        Some(Err(_panic)) => Err(Interrupted { kind: FailureKind::HostPanic }.into()),
+        None => Err(Interrupted { kind: FailureKind::Deadline }.into()),
     }
 }

@@ -1,7 +1,37 @@
 //! Engines, the compile cache, cells and the membrane between them.
+//!
+//! ```text
+//! CompiledApp ── start ──▶ RunningApp ── enter ──▶ Root ── run ──▶ guest code
+//!   assembled,               linked,                one call tree:
+//!   compiled, pools planned  engines running        cells, deadline, budgets
+//! ```
+//!
+//! It knows nothing of WASI, HTTP or terminals: what guests can reach comes from a [`Host`], what starts them from the crates above.
 
-pub mod cell;
+mod app;
+mod cache;
+mod cell;
+mod clock;
+mod compile;
+mod engine;
+mod failure;
+mod gate;
 pub mod host;
+mod limits;
+mod membrane;
+mod meter;
+mod pool;
+mod resident;
+mod root;
+mod tree;
 
+pub use app::{CompiledApp, LoadError, NoProgress, Progress, RunningApp};
+pub use cache::{CacheError, CompileCache, Origin};
 pub use cell::CellCore;
+pub use compile::{CompileError, Needs};
+pub use engine::EngineKind;
+pub use failure::ExitStatus;
 pub use host::{CellData, Host, HostResource};
+pub use membrane::EdgeError;
+pub use pool::{MAPPINGS_PER_CELL, MachineLimits, PoolError, PoolPlan, Share};
+pub use root::Root;

@@ -1,0 +1,379 @@
+//! An app that is loaded: every component compiled and linked, every edge in place, ready for root calls.
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use wasmtime::{
+    Engine,
+    component::{Component, InstancePre, Linker, types::ComponentItem},
+};
+use watertight_model::{
+    app::{self as model, App, ComponentId, Sources, Wall},
+    event::EventSink,
+    failure::CallError,
+};
+
+use crate::{
+    cache::{CompileCache, Origin},
+    clock::Moment,
+    compile::{self, CompileError, Needs},
+    engine::{self, EngineKind, Engines},
+    gate::Gate,
+    host::{CellData, Host},
+    membrane::{self, EdgeError, ExportedFunction, Proxy, ResourceIds},
+    pool::{self, MachineLimits, PoolError, PoolPlan},
+    resident::Residents,
+    root::Root,
+};
+
+/// Components of one app, assembled and compiled, with the pools they need. Nothing runs yet.
+pub struct CompiledApp {
+    app: Arc<App>,
+    bytes: BTreeMap<ComponentId, Vec<u8>>,
+    needs: Vec<Needs>,
+    pools: Vec<PoolPlan>,
+    cache: CompileCache,
+}
+
+/// An app whose components can be entered. Clones share it; when the last one goes, its resident cells do too.
+pub struct RunningApp<T: CellData>(Arc<LoadedApp<T>>);
+
+pub(crate) struct LoadedApp<T: CellData> {
+    model: Arc<App>,
+    components: Vec<Loaded<T>>,
+    engines: Engines,
+    host: Arc<dyn Host<T>>,
+    events: Arc<dyn EventSink>,
+}
+
+/// One component of a loaded app.
+pub(crate) struct Loaded<T: CellData> {
+    pub(crate) pre: InstancePre<T>,
+    pub(crate) exports: Vec<ExportedFunction>,
+    pub(crate) gate: Gate,
+    pub(crate) residents: Residents<T>,
+}
+
+/// Why an app cannot be loaded: everything that is wrong with it.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// A component cannot be compiled.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    /// The machine cannot have the pools.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// An edge cannot be put in place.
+    #[error(transparent)]
+    Edge(#[from] EdgeError),
+    /// An import that neither an edge nor the host meets, or meets with another type.
+    #[error("component `{component}` cannot be linked: {error:#}")]
+    Link {
+        /// Which component.
+        component: String,
+        /// What Wasmtime said.
+        error: wasmtime::Error,
+    },
+    /// An engine cannot start.
+    #[error("the {engine:?} engine cannot start: {error:#}")]
+    Engine {
+        /// Which one.
+        engine: EngineKind,
+        /// What Wasmtime said.
+        error: wasmtime::Error,
+    },
+}
+
+/// What compiling tells about its progress.
+pub trait Progress {
+    /// A component is about to be compiled.
+    fn compiling(&self, component: &model::Component, bytes: usize);
+    /// A component is ready.
+    fn ready(&self, component: &model::Component, origin: Origin);
+}
+
+impl CompiledApp {
+    /// Assembles and compiles every component, and computes the pools for `roots`: the components that root calls enter, each with how
+    /// many at once.
+    ///
+    /// # Errors
+    /// Every component that is not valid, and every pool that the machine cannot have.
+    pub fn compile(
+        app: Arc<App>,
+        sources: &Sources,
+        cache: CompileCache,
+        roots: &[(ComponentId, u32)],
+        progress: &dyn Progress,
+    ) -> Result<Self, Vec<LoadError>> {
+        let mut problems = Vec::new();
+        let mut bytes = BTreeMap::new();
+        let mut needs = vec![Needs::default(); app.components.len()];
+        for component in app.components.iter().filter(|component| component.wall == Wall::Cell) {
+            let made = compile::assemble(&app, component.id, sources)
+                .map_err(LoadError::from)
+                .and_then(|bytes| Ok((read_needs(component, &bytes, &cache, progress)?, bytes)));
+            match made {
+                Ok((need, assembled)) => {
+                    needs[component.id.0 as usize] = need;
+                    bytes.insert(component.id, assembled);
+                }
+                Err(problem) => problems.push(problem),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let pools = pool::plan(&app, &needs, roots, MachineLimits::read())
+            .map_err(|problems| problems.into_iter().map(LoadError::from).collect::<Vec<_>>())?;
+        Ok(Self { app, bytes, needs, pools, cache })
+    }
+
+    /// What each component needs, by id.
+    #[must_use]
+    pub fn needs(&self) -> &[Needs] {
+        &self.needs
+    }
+
+    /// What each engine will set aside.
+    #[must_use]
+    pub fn pools(&self) -> &[PoolPlan] {
+        &self.pools
+    }
+
+    /// The checked app.
+    #[must_use]
+    pub fn app(&self) -> &Arc<App> {
+        &self.app
+    }
+
+    /// Starts the engines, links every component to the host and to each other.
+    ///
+    /// # Errors
+    /// Every edge whose types cannot cross, every import that nobody meets, an engine that cannot start.
+    pub fn start<T: CellData>(
+        &self,
+        host: Arc<dyn Host<T>>,
+        events: Arc<dyn EventSink>,
+    ) -> Result<RunningApp<T>, Vec<LoadError>> {
+        membrane::register_host_resources(host.resources());
+        let first = self.pools.first().map_or(EngineKind::Sync, |pool| pool.engine);
+        let engines = Engines::start(&self.pools).map_err(|error| vec![LoadError::Engine { engine: first, error }])?;
+        let components = self.load(&engines)?;
+        let mut exports: Vec<Vec<ExportedFunction>> = vec![Vec::new(); components.len()];
+        let mut ids = ResourceIds::default();
+        let mut problems = Vec::new();
+        let mut linked: Vec<Option<InstancePre<T>>> = Vec::new();
+        for spec in &self.app.components {
+            let pre = (spec.wall == Wall::Cell)
+                .then(|| self.link(spec, &components, &*host, &mut exports, &mut ids))
+                .transpose();
+            linked.push(pre.unwrap_or_else(|problem| {
+                problems.push(problem);
+                None
+            }));
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        // A fused component has no cells; its place is taken by what it is fused into, and nothing ever asks for it.
+        let stand_in = linked.iter().flatten().next().cloned();
+        let components = linked
+            .into_iter()
+            .zip(exports)
+            .zip(&self.app.components)
+            .filter_map(|((pre, exports), spec)| {
+                Some(Loaded {
+                    pre: pre.or_else(|| stand_in.clone())?,
+                    exports,
+                    gate: Gate::new(spec.budget.concurrency, spec.budget.queue),
+                    residents: Residents::default(),
+                })
+            })
+            .collect();
+        let model = Arc::clone(&self.app);
+        Ok(RunningApp(Arc::new(LoadedApp { model, components, engines, host, events })))
+    }
+
+    /// Loads the compiled code of every component that has cells; the others get the first one's, which nothing asks for.
+    fn load(&self, engines: &Engines) -> Result<Vec<Component>, Vec<LoadError>> {
+        let mut problems = Vec::new();
+        let mut components: Vec<Option<Component>> = Vec::new();
+        for spec in &self.app.components {
+            let kind = kind(&self.needs[spec.id.0 as usize]);
+            let loaded = match (self.bytes.get(&spec.id), engines.get(kind)) {
+                (Some(bytes), Some(engine)) => Some(self.cache.load(engine, bytes)),
+                _ => None,
+            };
+            components.push(match loaded.transpose() {
+                Ok(loaded) => loaded.map(|(component, _)| component),
+                Err(error) => {
+                    problems.push(CompileError::Invalid { component: spec.name.clone(), error }.into());
+                    None
+                }
+            });
+        }
+        let Some(first) = components.iter().flatten().next().cloned() else { return Err(problems) };
+        if problems.is_empty() {
+            Ok(components.into_iter().map(|component| component.unwrap_or_else(|| first.clone())).collect())
+        } else {
+            Err(problems)
+        }
+    }
+
+    fn link<T: CellData>(
+        &self,
+        spec: &model::Component,
+        components: &[Component],
+        host: &dyn Host<T>,
+        exports: &mut [Vec<ExportedFunction>],
+        ids: &mut ResourceIds,
+    ) -> Result<InstancePre<T>, LoadError> {
+        let component = &components[spec.id.0 as usize];
+        let failed = |error| LoadError::Link { component: spec.name.clone(), error };
+        let mut linker = Linker::new(component.engine());
+        // An app's own component may stand in for an interface of the host.
+        linker.allow_shadowing(true);
+        host.link(spec, &mut linker).map_err(failed)?;
+        membrane::link(&mut linker, &self.app, spec, components, exports, ids)?;
+        linker.instantiate_pre(component).map_err(failed)
+    }
+}
+
+fn kind(needs: &Needs) -> EngineKind {
+    if needs.asynchronous { EngineKind::Async } else { EngineKind::Sync }
+}
+
+/// Compiles a component into the cache, and reads off what it needs.
+fn read_needs(
+    spec: &model::Component,
+    bytes: &[u8],
+    cache: &CompileCache,
+    progress: &dyn Progress,
+) -> Result<Needs, LoadError> {
+    let (asynchronous, gc) = compile::uses(bytes);
+    let mut needs = Needs { asynchronous, gc, ..Needs::default() };
+    let invalid = |error| CompileError::Invalid { component: spec.name.clone(), error };
+    let engine = engine::compiler(kind(&needs)).map_err(invalid)?;
+    if !cache.holds(&engine, bytes) {
+        progress.compiling(spec, bytes.len());
+    }
+    let (component, origin) = cache.load(&engine, bytes).map_err(invalid)?;
+    progress.ready(spec, origin);
+    if let Some(required) = component.resources_required() {
+        needs.memories = required.num_memories;
+        needs.memory_bytes = required.max_initial_memory_size.unwrap_or(0);
+        needs.tables = required.num_tables;
+        needs.table_elements = usize::try_from(required.max_initial_table_size.unwrap_or(0)).unwrap_or(usize::MAX);
+    }
+    Ok(needs)
+}
+
+impl<T: CellData> RunningApp<T> {
+    /// Enters the app at a component: waits for admission, makes a call tree and a cell.
+    ///
+    /// # Errors
+    /// When the component's queue is full, its deadline passes while waiting, or no cell can be made.
+    pub async fn enter(&self, component: ComponentId) -> Result<Root<T>, CallError> {
+        Root::enter(&self.0, component).await
+    }
+
+    /// The checked app.
+    #[must_use]
+    pub fn app(&self) -> &Arc<App> {
+        self.0.model()
+    }
+
+    /// Where events go.
+    #[must_use]
+    pub fn events(&self) -> &Arc<dyn EventSink> {
+        self.0.events()
+    }
+
+    /// A component, linked and ready to be instantiated: for looking up its exports once.
+    #[must_use]
+    pub fn instance_pre(&self, component: ComponentId) -> &InstancePre<T> {
+        &self.0.component(component).pre
+    }
+
+    /// The exports of a component's world, by name.
+    #[must_use]
+    pub fn exports(&self, component: ComponentId) -> Vec<(String, ComponentItem)> {
+        let pre = self.instance_pre(component);
+        let engine: &Engine = pre.engine();
+        let ty = pre.component().component_type();
+        ty.exports(engine).map(|(name, export)| (name.to_owned(), export.ty)).collect()
+    }
+}
+
+impl<T: CellData> Clone for RunningApp<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T: CellData> LoadedApp<T> {
+    pub(crate) fn model(&self) -> &Arc<App> {
+        &self.model
+    }
+
+    pub(crate) fn spec(&self, id: ComponentId) -> &model::Component {
+        self.model.component(id)
+    }
+
+    pub(crate) fn component(&self, id: ComponentId) -> &Loaded<T> {
+        &self.components[id.0 as usize]
+    }
+
+    pub(crate) fn host(&self) -> &dyn Host<T> {
+        &*self.host
+    }
+
+    pub(crate) fn events(&self) -> &Arc<dyn EventSink> {
+        &self.events
+    }
+
+    pub(crate) fn engines(&self) -> &Engines {
+        &self.engines
+    }
+
+    /// Takes over a proxy whose holder is gone. Only a resident maker outlives it, and drops the original later.
+    pub(crate) fn abandon(&self, proxy: Proxy) {
+        if self.spec(proxy.component).lifetime == model::Lifetime::Resident {
+            self.component(proxy.component).residents.bury(proxy.cell, proxy.resource);
+        }
+    }
+}
+
+impl<T: CellData> Drop for LoadedApp<T> {
+    fn drop(&mut self) {
+        for component in &self.components {
+            component.residents.close();
+            membrane::forget(component.pre.component().component_type().instance_type().types);
+        }
+    }
+}
+
+impl<T: CellData> fmt::Debug for RunningApp<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("RunningApp").field(&self.0.model.name).finish()
+    }
+}
+
+impl fmt::Debug for CompiledApp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CompiledApp").field("app", &self.app.name).field("pools", &self.pools).finish_non_exhaustive()
+    }
+}
+
+/// Progress for nobody.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoProgress;
+
+impl Progress for NoProgress {
+    fn compiling(&self, _: &model::Component, _: usize) {}
+    fn ready(&self, _: &model::Component, _: Origin) {}
+}
+
+/// The deadline of a root call: the component's own, from now.
+pub(crate) fn root_deadline(spec: &model::Component) -> Moment {
+    Moment::now().plus(spec.budget.deadline)
+}

@@ -1,0 +1,154 @@
+#![expect(unsafe_code, reason = "loads compiled code from the cache, which Wasmtime must take on trust")]
+//! The compile cache: compiled code on disk, by what it was compiled from.
+//!
+//! ```text
+//! DIR/v1/<hash of engine and component>/<hash of the code>.cwasm
+//! ```
+//!
+//! The name of an entry is the checksum of its content, so a damaged or foreign entry never has the right name: it is removed
+//! and made anew. Entries are written to a temporary file and renamed, so several processes can share a cache. The file that was
+//! checked is the file that is mapped: both go through one descriptor. The folder is only as trustworthy as those who can write to it:
+//! it is created for its owner alone.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read as _, Write as _},
+    os::{fd::AsRawFd as _, unix::fs::DirBuilderExt as _},
+    path::{Path, PathBuf},
+};
+
+use wasmtime::{Engine, component::Component};
+
+/// Compiled code on disk.
+#[derive(Clone, Debug)]
+pub struct CompileCache {
+    root: PathBuf,
+}
+
+/// The cache folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot use the compile cache in {}: {error}; choose another folder with --cache-dir", path.display())]
+pub struct CacheError {
+    path: PathBuf,
+    error: io::Error,
+}
+
+/// Where compiled code came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// An entry was there.
+    Cached,
+    /// It was compiled, and an entry written.
+    Compiled,
+}
+
+impl CompileCache {
+    /// Opens a cache, creating its folder.
+    ///
+    /// # Errors
+    /// When the folder cannot be created.
+    pub fn open(folder: &Path) -> Result<Self, CacheError> {
+        let root = folder.join("v1");
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&root)
+            .map_err(|error| CacheError { path: folder.into(), error })?;
+        Ok(Self { root })
+    }
+
+    /// Whether a sound entry for this component is there, without loading it.
+    #[must_use]
+    pub(crate) fn holds(&self, engine: &Engine, bytes: &[u8]) -> bool {
+        self.sound_entry(&self.folder(engine, bytes)).is_some()
+    }
+
+    /// Loads the compiled code of a component, compiling it where there is no sound entry. A cache that cannot be written to
+    /// is reported, and costs the next start a compile, nothing else.
+    pub(crate) fn load(&self, engine: &Engine, bytes: &[u8]) -> wasmtime::Result<(Component, Origin)> {
+        let folder = self.folder(engine, bytes);
+        if let Some(component) = self.load_entry(engine, &folder) {
+            return Ok((component, Origin::Cached));
+        }
+        let code = engine.precompile_component(bytes)?;
+        if let Err(error) = write(&folder, &code) {
+            tracing::warn!(folder = %folder.display(), %error, "cannot write to the compile cache");
+        }
+        if let Some(component) = self.load_entry(engine, &folder) {
+            return Ok((component, Origin::Compiled));
+        }
+        // SAFETY: the compiler of this very engine has just made these bytes.
+        let component = unsafe { Component::deserialize(engine, &code) }?;
+        Ok((component, Origin::Compiled))
+    }
+
+    fn load_entry(&self, engine: &Engine, folder: &Path) -> Option<Component> {
+        let (path, file) = self.sound_entry(folder)?;
+        let same_file = format!("/proc/self/fd/{}", file.as_raw_fd());
+        // SAFETY: the checksum says that this open file holds what `write` put there after compiling for an engine with the same
+        // compatibility hash; only the owner of the folder can make a file of that name with other content.
+        let component = unsafe { Component::deserialize_file(engine, same_file) };
+        if component.is_err() {
+            remove(&path);
+        }
+        component.ok()
+    }
+
+    /// Finds the entry whose content has the hash that is its name, and removes those whose has not.
+    fn sound_entry(&self, folder: &Path) -> Option<(PathBuf, File)> {
+        fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path()).find_map(|path| {
+            if path.extension()? != "cwasm" {
+                return None;
+            }
+            let expected = path.file_stem()?.to_str()?.to_owned();
+            let mut file = File::open(&path).ok()?;
+            let mut hasher = blake3::Hasher::new();
+            hasher.update_reader(&mut file).ok()?;
+            if hasher.finalize().to_hex().as_str() == expected {
+                return Some((path, file));
+            }
+            tracing::warn!(entry = %path.display(), "removing a damaged entry from the compile cache");
+            remove(&path);
+            None
+        })
+    }
+
+    fn folder(&self, engine: &Engine, bytes: &[u8]) -> PathBuf {
+        let mut hasher = blake3::Hasher::new();
+        let mut engine_hash = Blake(&mut hasher);
+        std::hash::Hash::hash(&engine.precompile_compatibility_hash(), &mut engine_hash);
+        hasher.update(bytes);
+        self.root.join(hasher.finalize().to_hex().as_str())
+    }
+}
+
+fn write(folder: &Path, code: &[u8]) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(code)?;
+    file.as_file().sync_all()?;
+    let name = format!("{}.cwasm", blake3::hash(code).to_hex());
+    file.persist(folder.join(name)).map_err(|error| error.error)?;
+    Ok(())
+}
+
+fn remove(path: &Path) {
+    // Another process may have been quicker; an entry that stays is found damaged again.
+    let _ = fs::remove_file(path);
+}
+
+/// Feeds what is hashed to BLAKE3: the standard library's hashers are not the same from one release to the next.
+struct Blake<'a>(&'a mut blake3::Hasher);
+
+impl std::hash::Hasher for Blake<'_> {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        let mut short = [0; 8];
+        // An extendable output never runs dry.
+        let _ = self.0.finalize_xof().read(&mut short);
+        u64::from_le_bytes(short)
+    }
+}

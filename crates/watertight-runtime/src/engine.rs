@@ -1,0 +1,220 @@
+//! The two engines of a process: one without component-model async, whose crossings are three times as cheap, and one with it.
+//!
+//! [`config`] is the only place that makes a `wasmtime::Config` (invariant 3).
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Condvar, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use crate::pool::PoolPlan;
+
+/// Which of the two engines a component runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EngineKind {
+    /// Without component-model async: WASI 0.2.
+    Sync,
+    /// With it: WASI 0.3 streams, futures and async functions.
+    Async,
+}
+
+/// Bytes of each memory, table and stack that stay resident when a cell ends: more costs `memset`, less costs page faults.
+const KEEP_RESIDENT: usize = 64 << 10;
+
+/// The stack of a guest, in bytes.
+const WASM_STACK: usize = 512 << 10;
+
+/// The stack of the fiber that a guest and the host functions it calls run on, in bytes.
+const FIBER_STACK: usize = 2 << 20;
+
+/// How often a running guest looks whether it may go on.
+const TICK: Duration = Duration::from_millis(1);
+
+/// Ticks without a root call after which the ticker sleeps.
+const IDLE_TICKS: u32 = 50;
+
+/// The one configuration, without a pool for compiling, with one for running.
+fn config(kind: EngineKind, pool: Option<&PoolPlan>) -> Config {
+    let mut config = Config::new();
+    config.epoch_interruption(true);
+    config.concurrency_support(kind == EngineKind::Async);
+    config.wasm_component_model_async(kind == EngineKind::Async);
+    config.max_wasm_stack(WASM_STACK);
+    config.async_stack_size(FIBER_STACK);
+    // Every proposal that Wasmtime supports at tier 1.
+    config.wasm_simd(true);
+    config.wasm_relaxed_simd(true);
+    config.relaxed_simd_deterministic(true);
+    config.wasm_bulk_memory(true);
+    config.wasm_multi_memory(true);
+    config.wasm_memory64(true);
+    config.wasm_tail_call(true);
+    config.wasm_exceptions(true);
+    config.wasm_function_references(true);
+    config.wasm_gc(true);
+    config.wasm_component_model_map(true);
+    config.wasm_component_model_fixed_length_lists(true);
+    if let Some(plan) = pool {
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pooling(plan)));
+    }
+    config
+}
+
+fn pooling(plan: &PoolPlan) -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(plan.cells)
+        .total_core_instances(plan.cells.saturating_mul(plan.core_instances_per_cell))
+        .total_memories(plan.memories)
+        .total_tables(plan.tables)
+        .total_stacks(plan.cells)
+        .total_gc_heaps(plan.gc_heaps)
+        .max_core_instances_per_component(plan.core_instances_per_cell)
+        .max_memories_per_component(plan.memories.max(1))
+        .max_memories_per_module(plan.memories.max(1))
+        .max_tables_per_component(plan.tables.max(1))
+        .max_tables_per_module(plan.tables.max(1))
+        .max_core_instance_size(MAX_INSTANCE_BYTES)
+        .max_component_instance_size(MAX_INSTANCE_BYTES)
+        .max_memory_size(plan.memory_bytes)
+        .table_elements(plan.table_elements)
+        .max_unused_warm_slots(plan.cells)
+        .linear_memory_keep_resident(KEEP_RESIDENT)
+        .table_keep_resident(KEEP_RESIDENT);
+    if PoolingAllocationConfig::is_pagemap_scan_available() {
+        pool.pagemap_scan(Enabled::Yes);
+    }
+    pool
+}
+
+/// What one instance's own bookkeeping may take, in bytes: interpreters linked from many modules need a lot.
+const MAX_INSTANCE_BYTES: usize = 4 << 20;
+
+/// An engine that only compiles: it has no pool.
+pub(crate) fn compiler(kind: EngineKind) -> wasmtime::Result<Engine> {
+    Engine::new(&config(kind, None))
+}
+
+/// The engines of a process, and the thread that moves their epochs on.
+pub(crate) struct Engines {
+    running: Vec<(EngineKind, Engine)>,
+    ticker: Ticker,
+}
+
+impl Engines {
+    /// Starts the engines that are needed, each with its pool.
+    pub(crate) fn start(plans: &[PoolPlan]) -> wasmtime::Result<Self> {
+        let running = plans
+            .iter()
+            .map(|plan| Ok((plan.engine, Engine::new(&config(plan.engine, Some(plan)))?)))
+            .collect::<wasmtime::Result<Vec<_>>>()?;
+        let ticker = Ticker::start(running.iter().map(|(_, engine)| engine.clone()).collect());
+        Ok(Self { running, ticker })
+    }
+
+    pub(crate) fn get(&self, kind: EngineKind) -> Option<&Engine> {
+        self.running.iter().find(|(running, _)| *running == kind).map(|(_, engine)| engine)
+    }
+
+    /// Keeps the epochs moving until the guard is dropped.
+    pub(crate) fn busy(&self) -> Busy {
+        self.ticker.busy()
+    }
+}
+
+impl fmt::Debug for Engines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.running.iter().map(|(kind, _)| kind)).finish()
+    }
+}
+
+/// Moves the epochs on while root calls run, and sleeps when none do.
+struct Ticker {
+    shared: Arc<Ticking>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Ticking {
+    busy: AtomicUsize,
+    asleep: AtomicBool,
+    stopped: AtomicBool,
+    lock: Mutex<()>,
+    woken: Condvar,
+}
+
+/// A root call is running.
+#[derive(Debug)]
+pub(crate) struct Busy(Arc<Ticking>);
+
+impl Ticker {
+    fn start(engines: Vec<Engine>) -> Self {
+        let shared = Arc::new(Ticking::default());
+        let ticking = Arc::clone(&shared);
+        let thread = std::thread::Builder::new().name("watertight-ticker".into()).spawn(move || ticking.run(&engines));
+        Self { shared, thread: thread.ok() }
+    }
+
+    fn busy(&self) -> Busy {
+        self.shared.busy.fetch_add(1, Ordering::SeqCst);
+        if self.shared.asleep.load(Ordering::SeqCst) {
+            self.shared.wake();
+        }
+        Busy(Arc::clone(&self.shared))
+    }
+}
+
+impl Ticking {
+    fn run(&self, engines: &[Engine]) {
+        let mut idle = 0;
+        while !self.stopped.load(Ordering::SeqCst) {
+            std::thread::sleep(TICK);
+            for engine in engines {
+                engine.increment_epoch();
+            }
+            idle = if self.busy.load(Ordering::SeqCst) > 0 { 0 } else { idle + 1 };
+            if idle >= IDLE_TICKS {
+                self.sleep();
+                idle = 0;
+            }
+        }
+    }
+
+    fn sleep(&self) {
+        self.asleep.store(true, Ordering::SeqCst);
+        let mut guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        while self.busy.load(Ordering::SeqCst) == 0 && !self.stopped.load(Ordering::SeqCst) {
+            guard = self.woken.wait(guard).unwrap_or_else(PoisonError::into_inner);
+        }
+        self.asleep.store(false, Ordering::SeqCst);
+    }
+
+    fn wake(&self) {
+        let _guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        self.woken.notify_one();
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.busy.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.shared.stopped.store(true, Ordering::SeqCst);
+        self.shared.wake();
+        if let Some(thread) = self.thread.take() {
+            // The ticker does not panic; and if it did, there is nothing left to do about it.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The airlock: the one place that says what a failure is, and the one that says what its caller sees.
+
+use watertight_model::{
+    app::{Component, OnFailure},
+    failure::{CallError, FailureKind},
+};
+
+use crate::membrane::Malformed;
+
+/// The runtime itself broke off a guest.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("{kind}")]
+pub(crate) struct Interrupted {
+    pub(crate) kind: FailureKind,
+}
+
+/// A dependency failed and its caller could not be told by a value.
+#[derive(Debug, thiserror::Error)]
+#[error("its dependency {0}")]
+pub(crate) struct DependencyFailed(pub(crate) CallError);
+
+/// Classifies what went wrong while `component` ran. `memory_denied` says that its memory budget had stopped it from growing.
+pub(crate) fn classify(error: &wasmtime::Error, component: &Component, memory_denied: bool) -> CallError {
+    let failed = |kind, detail: String| CallError { kind, component: component.name.clone(), detail };
+    if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
+        return budget(interrupted.kind, component);
+    }
+    if let Some(error) = error.downcast_ref::<CallError>() {
+        return error.clone();
+    }
+    if memory_denied {
+        return budget(FailureKind::Memory, component);
+    }
+    if let Some(dependency) = error.downcast_ref::<DependencyFailed>() {
+        return failed(FailureKind::Trap, dependency.to_string());
+    }
+    if let Some(malformed) = error.downcast_ref::<Malformed>() {
+        return failed(FailureKind::BadValue, malformed.to_string());
+    }
+    if error.is::<wasmtime::PoolConcurrencyLimitError>() {
+        return failed(FailureKind::NoCapacity, format!("the pool is used up: {error}"));
+    }
+    match error.downcast_ref::<wasmtime::Trap>() {
+        Some(wasmtime::Trap::StackOverflow) => failed(FailureKind::StackOverflow, "its stack ran out".into()),
+        Some(trap) => failed(FailureKind::Trap, trap.to_string()),
+        None if error.is::<ExitStatus>() => failed(FailureKind::Exit, "it called exit".into()),
+        None => failed(FailureKind::Host, error.root_cause().to_string()),
+    }
+}
+
+/// The failure of a spent budget, with the key that raises it.
+pub(crate) fn budget(kind: FailureKind, component: &Component) -> CallError {
+    let name = &component.name;
+    let spent = &component.budget;
+    let detail = match kind {
+        FailureKind::Cpu => {
+            format!("it ran for more than its {:?} of cpu: raise component.{name}.budget.cpu", spent.cpu)
+        }
+        FailureKind::Memory => {
+            format!("it asked for more than its {} of memory: raise component.{name}.budget.memory", spent.memory)
+        }
+        FailureKind::Deadline => "its deadline passed".to_owned(),
+        FailureKind::QueueFull => format!(
+            "{} calls run and {} wait already: raise component.{name}.budget.concurrency or queue",
+            spent.concurrency, spent.queue
+        ),
+        FailureKind::DeadHandle => "the cell that made this resource is gone".to_owned(),
+        other => other.to_string(),
+    };
+    CallError { kind, component: name.clone(), detail }
+}
+
+/// A guest ended itself by an exit; the host crate says so with this, so that it can be told from a trap.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("exit with status {0}")]
+pub struct ExitStatus(pub i32);
+
+/// What a caller sees of a failed call.
+#[derive(Debug)]
+pub(crate) enum Seen {
+    /// The function returns its error, with this text where it takes one.
+    Error(String),
+    /// The caller traps.
+    Trap(DependencyFailed),
+}
+
+/// Turns a failure into what the caller sees.
+pub(crate) fn seen(error: CallError, policy: OnFailure) -> Seen {
+    match policy {
+        OnFailure::ErrorText | OnFailure::ErrorEmpty => Seen::Error(error.to_string()),
+        OnFailure::Trap => Seen::Trap(DependencyFailed(error)),
+    }
+}

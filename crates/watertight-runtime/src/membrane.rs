@@ -1,0 +1,134 @@
+//! The membrane: the only way from one cell to another (invariant 4). [`EdgeFunction::call`] is its heart.
+//!
+//! ```text
+//!   caller's store                    frame                     callee's store
+//!   memory, values  ── lift ──▶  bytes + handles  ── lower ──▶  memory, values
+//!                   ◀─ lower ──                   ◀── lift ───
+//! ```
+//!
+//! [`plan`] says how a type is laid out, [`lift`] and [`lower`] move it, [`handles`] turns one cell's handles into
+//! another's, [`raw`] is how Wasmtime calls all this, and [`link`] puts it in place when an app is loaded.
+
+mod frame;
+mod handles;
+mod lift;
+mod link;
+mod lower;
+mod malformed;
+mod plan;
+mod plans;
+mod raw;
+
+use std::{sync::Arc, time::Duration};
+
+use parking_lot::RwLock;
+use wasmtime::component::ResourceType;
+use watertight_model::{
+    app::{ComponentId, EdgeId, FunctionId, OnFailure},
+    event::{Call, Event, Outcome},
+    failure::CallError,
+};
+
+pub use self::link::EdgeError;
+pub(crate) use self::{
+    frame::Frame,
+    handles::{CallerStore, Proxy},
+    link::{ExportedFunction, ResourceIds, TypedExport, link},
+    malformed::Malformed,
+    plans::forget,
+};
+use self::{frame::Handle, raw::Content};
+use crate::{
+    clock::Moment,
+    failure::{self, Seen},
+    host::{CellData, HostResource},
+    tree::Tree,
+};
+
+/// One function of one edge.
+#[derive(Debug)]
+pub(crate) struct EdgeFunction {
+    edge: EdgeId,
+    function: FunctionId,
+    exporter: ComponentId,
+    export: ExportedFunction,
+    /// The smaller of the edge's own deadline and the callee's.
+    deadline: Duration,
+    on_failure: OnFailure,
+}
+
+impl EdgeFunction {
+    /// Calls the function in the callee's own cell. What the caller gets when that fails is decided by the airlock.
+    async fn call<T: CellData>(&self, mut caller: impl CallerStore<T>, arguments: Frame) -> wasmtime::Result<Content> {
+        let began = Moment::now();
+        let (tree, callers_deadline) = caller.tree()?;
+        let deadline = shrink(began, callers_deadline, self.deadline);
+        let bytes_in = arguments.len();
+
+        let result = self.carry(&mut caller, &tree, arguments, deadline).await;
+
+        let (outcome, bytes_out) = match &result {
+            Ok(results) => (Outcome::Ok, results.len()),
+            Err(error) => (Outcome::Failed(error.kind), 0),
+        };
+        tree.app.events().emit(Event::Call(Call {
+            tree: tree.id,
+            edge: self.edge,
+            function: self.function,
+            duration: Moment::now().since(began),
+            bytes_in,
+            bytes_out,
+            outcome,
+        }));
+        match result.map_err(|error| failure::seen(error, self.on_failure)) {
+            Ok(results) => Ok(Content::Frame(results)),
+            Err(Seen::Error(text)) => Ok(Content::Error(text)),
+            Err(Seen::Trap(error)) => Err(error.into()),
+        }
+    }
+
+    /// Takes the arguments to the callee's cell and brings the results back.
+    async fn carry<T: CellData>(
+        &self,
+        caller: &mut impl CallerStore<T>,
+        tree: &Arc<Tree<T>>,
+        mut arguments: Frame,
+        deadline: Moment,
+    ) -> Result<Frame, CallError> {
+        let mut callee = tree.check_out(self.exporter, deadline).await?;
+        let lent = handles::carry_in(&mut arguments, caller, &mut callee)?;
+        let results = callee.call(&self.export, arguments, deadline).await;
+        handles::give_back(lent, caller, &mut callee)?;
+        let mut results = results?;
+        handles::carry_out(&mut results, caller, &mut callee)?;
+        Ok(results)
+    }
+}
+
+/// The part of its remaining time that a caller keeps, to deal with the failure of what it calls.
+const RESERVE_SHARE: u32 = 8;
+const MAX_RESERVE: Duration = Duration::from_millis(100);
+
+/// The callee's deadline: its own, but always early enough for the caller to see it pass.
+fn shrink(now: Moment, callers: Moment, own: Duration) -> Moment {
+    let remaining = callers.since(now);
+    let reserve = (remaining / RESERVE_SHARE).min(MAX_RESERVE);
+    now.plus(own.min(remaining - reserve))
+}
+
+/// The host resources that may cross, of every app in this process: they are types, so the list only grows by new kinds.
+static HOST_RESOURCES: RwLock<Vec<HostResource>> = RwLock::new(Vec::new());
+
+/// Makes host resources known before the first plan is compiled.
+pub(crate) fn register_host_resources(resources: &[HostResource]) {
+    let mut known = HOST_RESOURCES.write();
+    for resource in resources {
+        if !known.iter().any(|other| other.ty == resource.ty) {
+            known.push(*resource);
+        }
+    }
+}
+
+fn host_resource(ty: ResourceType) -> Option<HostResource> {
+    HOST_RESOURCES.read().iter().find(|resource| resource.ty == ty).copied()
+}

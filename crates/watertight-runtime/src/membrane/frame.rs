@@ -1,0 +1,123 @@
+//! A frame: the arguments or results of one call on their way between two cells.
+//!
+//! It is the canonical layout of a tuple with offsets into the frame where the layout has pointers, strings in UTF-8,
+//! and indices into a list of handles where it has handles. The same bytes serve every wall.
+
+use std::cell::RefCell;
+
+use smallvec::SmallVec;
+use wasmtime::component::ResourceAny;
+
+use super::{
+    malformed::Malformed,
+    plan::{Shape, Step},
+};
+
+/// The most bytes one frame may hold. A guest can name the same megabyte a thousand times in one list of strings.
+pub(crate) const MAX_FRAME_BYTES: usize = 128 << 20;
+
+/// Buffers that a thread keeps for its next frames, and how large one may be to be kept.
+const SPARE_BUFFERS: usize = 8;
+const SPARE_BYTES: usize = 4 << 20;
+
+thread_local! {
+    static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Arguments or results between two cells.
+#[derive(Debug, Default)]
+pub(crate) struct Frame {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) handles: SmallVec<[Handle; 2]>,
+}
+
+/// A handle in a frame, in terms of the store that it was lifted from or will be lowered into.
+#[derive(Debug)]
+pub(crate) enum Handle {
+    /// A resource that the component of this store made.
+    Guest(ResourceAny),
+    /// A proxy, by its index in the cell's list of them.
+    Proxy { rep: u32, owned: bool },
+    /// A host resource, by its index in the store's resource table.
+    Host { rep: u32, owned: bool, ty: wasmtime::component::ResourceType },
+}
+
+/// The frame would be larger than [`MAX_FRAME_BYTES`].
+#[derive(Debug, thiserror::Error)]
+#[error("more than {} MiB would cross in one call", MAX_FRAME_BYTES >> 20)]
+pub(crate) struct FrameFull;
+
+impl Frame {
+    /// A frame with room for a tuple of this shape, zeroed.
+    pub(crate) fn new(root: &Shape) -> Self {
+        let mut bytes = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
+        bytes.resize(root.size, 0);
+        Self { bytes, handles: SmallVec::new() }
+    }
+
+    /// The frame of a `result` that is an error, with this text where the error is a string.
+    pub(crate) fn error(root: &Shape, text: &str) -> Result<Self, Malformed> {
+        let Some(Step::Variant { at, payload, cases, .. }) = root.memory.first() else {
+            return Err(Malformed::Discriminant);
+        };
+        let mut frame = Self::new(root);
+        frame.bytes[*at] = 1;
+        let Some(Some(error)) = cases.get(1) else { return Ok(frame) };
+        if let Some(Step::String { at: inner }) = error.memory.first() {
+            let start = u32::try_from(frame.append(1, text.as_bytes())?).map_err(|_| Malformed::OutOfBounds)?;
+            let len = u32::try_from(text.len()).map_err(|_| Malformed::OutOfBounds)?;
+            let range = at + payload + inner;
+            frame.bytes[range..range + 4].copy_from_slice(&start.to_le_bytes());
+            frame.bytes[range + 4..range + 8].copy_from_slice(&len.to_le_bytes());
+        }
+        Ok(frame)
+    }
+
+    /// How many bytes it holds.
+    pub(crate) fn len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    /// Makes zeroed room at the end, aligned as in guest memory, and says where it is.
+    pub(crate) fn room(&mut self, align: usize, size: usize) -> Result<usize, FrameFull> {
+        let at = self.start(align, size)?;
+        self.bytes.resize(at + size, 0);
+        Ok(at)
+    }
+
+    /// Appends bytes, aligned as in guest memory, and says where they are.
+    pub(crate) fn append(&mut self, align: usize, bytes: &[u8]) -> Result<usize, FrameFull> {
+        let at = self.start(align, bytes.len())?;
+        self.bytes.extend_from_slice(bytes);
+        Ok(at)
+    }
+
+    fn start(&mut self, align: usize, size: usize) -> Result<usize, FrameFull> {
+        let at = self.bytes.len().next_multiple_of(align);
+        if at.checked_add(size).is_none_or(|end| end > MAX_FRAME_BYTES) {
+            return Err(FrameFull);
+        }
+        self.bytes.resize(at, 0);
+        Ok(at)
+    }
+
+    /// Adds a handle and says its index.
+    pub(crate) fn push_handle(&mut self, handle: Handle) -> u32 {
+        self.handles.push(handle);
+        u32::try_from(self.handles.len() - 1).unwrap_or(u32::MAX)
+    }
+}
+
+impl Drop for Frame {
+    fn drop(&mut self) {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        if (1..=SPARE_BYTES).contains(&bytes.capacity()) {
+            bytes.clear();
+            SPARE.with_borrow_mut(|spare| {
+                if spare.len() < SPARE_BUFFERS {
+                    spare.push(bytes);
+                }
+            });
+        }
+    }
+}

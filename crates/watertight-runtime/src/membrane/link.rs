@@ -1,0 +1,365 @@
+//! Putting the membrane in place: for every import that another component meets, functions and resources in the linker.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use wasmtime::{
+    Store, StoreContextMut,
+    component::{
+        Component, ComponentExportIndex, Instance, Linker, LinkerInstance, ResourceType, Type, TypedFunc,
+        types::{ComponentFunc, ComponentItem},
+    },
+};
+use watertight_model::app::{App, Edge, EdgeShape, FunctionId};
+
+use super::{
+    EdgeFunction, Frame,
+    handles::drop_proxy,
+    plan::MAX_FLAT_PARAMS,
+    raw::{Content, Params, Values},
+};
+use crate::host::CellData;
+
+/// Why an edge cannot be put in place.
+#[derive(Debug, thiserror::Error)]
+pub enum EdgeError {
+    /// The components are not what the checked graph says they are.
+    #[error("component `{component}` has no {what} `{name}`: its file has changed since the check")]
+    Missing {
+        /// Which component.
+        component: String,
+        /// Import, export or function.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// A type that no membrane carries yet.
+    #[error("`{function}` of `{import}` cannot cross from `{exporter}` to `{importer}`: {reason}")]
+    Unsupported {
+        /// The function.
+        function: String,
+        /// The interface.
+        import: String,
+        /// The caller.
+        importer: String,
+        /// The callee.
+        exporter: String,
+        /// Which type, and what to do.
+        reason: String,
+    },
+    /// Wasmtime refused a definition.
+    #[error("`{import}` of `{importer}`: {error}")]
+    Linker {
+        /// The interface.
+        import: String,
+        /// The caller.
+        importer: String,
+        /// What it said.
+        error: wasmtime::Error,
+    },
+}
+
+/// A function that a component exports to an edge.
+#[derive(Clone, Debug)]
+pub(crate) struct ExportedFunction {
+    /// Where its typed form is kept in each cell.
+    pub(crate) slot: usize,
+    index: ComponentExportIndex,
+    returns: bool,
+}
+
+/// An exported function of one cell, ready to be called.
+#[derive(Clone, Copy)]
+pub(crate) struct TypedExport(Returning);
+
+#[derive(Clone, Copy)]
+enum Returning {
+    /// It returns nothing.
+    Nothing(TypedFunc<Params, Values<0>>),
+    /// It returns one core value: its result, or where it is.
+    One(TypedFunc<Params, Values<1>>),
+}
+
+impl ExportedFunction {
+    /// Finds the function in a cell.
+    pub(crate) fn resolve<T>(&self, store: &mut Store<T>, instance: &Instance) -> wasmtime::Result<TypedExport> {
+        let function = instance
+            .get_func(&mut *store, &self.index)
+            .ok_or_else(|| wasmtime::Error::msg("an export that was there at load is gone"))?;
+        Ok(TypedExport(if self.returns {
+            Returning::One(function.typed(store)?)
+        } else {
+            Returning::Nothing(function.typed(store)?)
+        }))
+    }
+}
+
+impl TypedExport {
+    pub(crate) async fn call<T: Send>(self, store: &mut Store<T>, arguments: Frame) -> wasmtime::Result<Frame> {
+        let arguments = Values(Content::Frame(arguments));
+        let results = match self.0 {
+            Returning::Nothing(function) => function.call_async(store, arguments).await?.0,
+            Returning::One(function) => function.call_async(store, arguments).await?.0,
+        };
+        match results {
+            Content::Frame(frame) => Ok(frame),
+            Content::Error(text) => Err(wasmtime::Error::msg(text)),
+        }
+    }
+}
+
+/// Numbers for the resources that components define, the same in every linker of an app.
+#[derive(Debug, Default)]
+pub(crate) struct ResourceIds(HashMap<(u32, String, String), u32>);
+
+static NEXT_RESOURCE: AtomicU32 = AtomicU32::new(0);
+
+impl ResourceIds {
+    fn proxy(&mut self, edge: &Edge, name: &str) -> ResourceType {
+        let key = (edge.exporter.0, edge.export.clone(), name.to_owned());
+        let id = *self.0.entry(key).or_insert_with(|| NEXT_RESOURCE.fetch_add(1, Ordering::Relaxed));
+        ResourceType::host_dynamic(id)
+    }
+}
+
+/// Defines every import of `importer` that an edge meets. `components` are those of the app, by id; `exports` collects the functions
+/// that each of them is called by.
+pub(crate) fn link<T: CellData>(
+    linker: &mut Linker<T>,
+    app: &App,
+    importer: &watertight_model::app::Component,
+    components: &[Component],
+    exports: &mut [Vec<ExportedFunction>],
+    ids: &mut ResourceIds,
+) -> Result<(), EdgeError> {
+    let component = &components[importer.id.0 as usize];
+    let engine = component.engine().clone();
+    // A type that an earlier import defined is only mentioned again by a later one.
+    let mut known = Vec::new();
+    for (name, import) in component.component_type().imports(&engine) {
+        let edge = app.edges_from(importer.id).find(|edge| edge.import == name);
+        let mut placing = edge.map(|edge| Placing { app, edge, components, exports });
+        let failed = |error| EdgeError::Linker { import: name.into(), importer: importer.name.clone(), error };
+        match (import.ty, &mut placing) {
+            (ComponentItem::ComponentInstance(instance), placing) => {
+                let mut place = match placing {
+                    Some(_) => Some(linker.instance(name).map_err(failed)?),
+                    None => None,
+                };
+                for (item, export) in instance.exports(&engine) {
+                    match export.ty {
+                        ComponentItem::Resource(ty) if !known.contains(&ty) => {
+                            known.push(ty);
+                            if let (Some(place), Some(placing)) = (&mut place, &placing) {
+                                define_resource(place, item, ids.proxy(placing.edge, item)).map_err(failed)?;
+                            }
+                        }
+                        ComponentItem::ComponentFunc(ty) => {
+                            if let (Some(place), Some(placing)) = (&mut place, placing.as_mut()) {
+                                placing.function(place, item, &ty)?;
+                            }
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            (ComponentItem::ComponentFunc(ty), Some(placing)) => {
+                placing.function(&mut linker.root(), name, &ty)?;
+            }
+            (ComponentItem::Resource(ty), _) => known.push(ty),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// One edge being put in place.
+struct Placing<'a> {
+    app: &'a App,
+    edge: &'a Edge,
+    components: &'a [Component],
+    exports: &'a mut [Vec<ExportedFunction>],
+}
+
+impl Placing<'_> {
+    fn function<T: CellData>(
+        &mut self,
+        place: &mut LinkerInstance<'_, T>,
+        name: &str,
+        ty: &ComponentFunc,
+    ) -> Result<(), EdgeError> {
+        let edge = self.edge;
+        self.carried(name, ty)?;
+        let Some(known) = edge.functions.iter().position(|function| function.name == name) else {
+            return Err(self.missing(edge.importer, "function", name));
+        };
+        let export = self.export(name)?;
+        let exporter = self.app.component(edge.exporter);
+        let function = EdgeFunction {
+            edge: edge.id,
+            function: FunctionId(u32::try_from(known).unwrap_or(u32::MAX)),
+            exporter: edge.exporter,
+            export,
+            deadline: edge.deadline.map_or(exporter.budget.deadline, |own| own.min(exporter.budget.deadline)),
+            on_failure: edge.functions[known].on_failure,
+        };
+        let parameters = ty.params().map(|(_, ty)| flat_count(&ty)).fold(0, usize::saturating_add);
+        let returns = ty.results().len() > 0;
+        define(place, name, parameters, returns, function).map_err(|error| EdgeError::Linker {
+            import: edge.import.clone(),
+            importer: self.app.component(edge.importer).name.clone(),
+            error,
+        })
+    }
+
+    /// Finds the function in the exporter, and gives it a slot in its cells.
+    fn export(&mut self, name: &str) -> Result<ExportedFunction, EdgeError> {
+        let edge = self.edge;
+        let component = &self.components[edge.exporter.0 as usize];
+        let index = match edge.shape {
+            EdgeShape::Interface => component
+                .get_export_index(None, edge.export.as_str())
+                .and_then(|interface| component.get_export_index(Some(&interface), name)),
+            EdgeShape::Function => component.get_export_index(None, edge.export.as_str()),
+        };
+        let index = index.ok_or_else(|| self.missing(edge.exporter, "export", name))?;
+        let ty = component.component_type();
+        let engine = component.engine();
+        let item = match edge.shape {
+            EdgeShape::Interface => ty.get_export(engine, &edge.export).and_then(|interface| match interface.ty {
+                ComponentItem::ComponentInstance(interface) => {
+                    interface.get_export(engine, name).map(|function| function.ty)
+                }
+                _ => None,
+            }),
+            EdgeShape::Function => ty.get_export(engine, &edge.export).map(|function| function.ty),
+        };
+        let Some(ComponentItem::ComponentFunc(function)) = item else {
+            return Err(self.missing(edge.exporter, "export", name));
+        };
+        let returns = function.results().len() > 0;
+        let exports = &mut self.exports[edge.exporter.0 as usize];
+        let function = ExportedFunction { slot: exports.len(), index, returns };
+        exports.push(function.clone());
+        Ok(function)
+    }
+
+    /// Refuses what no membrane carries yet.
+    fn carried(&self, name: &str, ty: &ComponentFunc) -> Result<(), EdgeError> {
+        let types = ty.params().map(|(_, ty)| ty).chain(ty.results());
+        let uncarried = types.into_iter().find_map(|ty| uncarried(&ty));
+        let reason = match uncarried {
+            None if ty.async_() => "async functions do not cross cells yet".to_owned(),
+            None => return Ok(()),
+            Some(what) => format!("{what} cannot cross cells yet"),
+        };
+        let component = |id| self.app.component(id).name.clone();
+        Err(EdgeError::Unsupported {
+            function: name.into(),
+            import: self.edge.import.clone(),
+            importer: component(self.edge.importer),
+            exporter: component(self.edge.exporter),
+            reason: format!("{reason}; `wall = \"fused\"` on the callee carries it inside one store"),
+        })
+    }
+
+    fn missing(&self, component: watertight_model::app::ComponentId, what: &'static str, name: &str) -> EdgeError {
+        EdgeError::Missing { component: self.app.component(component).name.clone(), what, name: name.into() }
+    }
+}
+
+fn define_resource<T: CellData>(
+    place: &mut LinkerInstance<'_, T>,
+    name: &str,
+    ty: ResourceType,
+) -> wasmtime::Result<()> {
+    place.resource_async(name, ty, |holder: StoreContextMut<'_, T>, rep| Box::new(drop_proxy(holder, rep)))
+}
+
+/// Defines a function by how many core values its parameters take, which Wasmtime wants to know as a type.
+fn define<T: CellData>(
+    place: &mut LinkerInstance<'_, T>,
+    name: &str,
+    parameters: usize,
+    returns: bool,
+    function: EdgeFunction,
+) -> wasmtime::Result<()> {
+    let function = Arc::new(function);
+    macro_rules! by_arity {
+        ($($n:literal)*) => {
+            match (parameters, returns) {
+                $(($n, false) => define_as::<T, $n, 0>(place, name, function),
+                  ($n, true) => define_as::<T, $n, 1>(place, name, function),)*
+                // More than flat parameters go through memory.
+                (_, false) => define_as::<T, 0, 0>(place, name, function),
+                (_, true) => define_as::<T, 0, 1>(place, name, function),
+            }
+        };
+    }
+    by_arity!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16)
+}
+
+fn define_as<T: CellData, const PARAMETERS: usize, const RESULTS: usize>(
+    place: &mut LinkerInstance<'_, T>,
+    name: &str,
+    function: Arc<EdgeFunction>,
+) -> wasmtime::Result<()> {
+    place.func_wrap_async(name, move |caller: StoreContextMut<'_, T>, arguments: Values<PARAMETERS>| {
+        let function = Arc::clone(&function);
+        Box::new(async move {
+            match arguments.0 {
+                Content::Frame(frame) => function.call(caller, frame).await.map(Values::<RESULTS>),
+                Content::Error(text) => Err(wasmtime::Error::msg(text)),
+            }
+        })
+    })
+}
+
+/// How many core values a type flattens to; more than [`MAX_FLAT_PARAMS`] are all the same.
+fn flat_count(ty: &Type) -> usize {
+    let sum = |types: &mut dyn Iterator<Item = Type>| {
+        types.map(|ty| flat_count(&ty)).fold(0, usize::saturating_add).min(MAX_FLAT_PARAMS + 1)
+    };
+    let widest = |types: &mut dyn Iterator<Item = Option<Type>>| {
+        1 + types.flatten().map(|ty| flat_count(&ty)).max().unwrap_or(0)
+    };
+    match ty {
+        Type::String | Type::List(_) | Type::Map(_) => 2,
+        Type::Record(record) => sum(&mut record.fields().map(|field| field.ty)),
+        Type::Tuple(tuple) => sum(&mut tuple.types()),
+        Type::Variant(variant) => widest(&mut variant.cases().map(|case| case.ty)),
+        Type::Option(option) => widest(&mut [Some(option.ty())].into_iter()),
+        Type::Result(result) => widest(&mut [result.ok(), result.err()].into_iter()),
+        Type::Flags(flags) => match flags.names().len() {
+            0 => 0,
+            names => names.div_ceil(32),
+        },
+        Type::FixedLengthList(list) => {
+            usize::try_from(list.len()).unwrap_or(usize::MAX).saturating_mul(flat_count(&list.ty()))
+        }
+        _ => 1,
+    }
+}
+
+/// The first part of a type that no membrane carries yet.
+fn uncarried(ty: &Type) -> Option<&'static str> {
+    match ty {
+        Type::Stream(_) => Some("a stream"),
+        Type::Future(_) => Some("a future"),
+        Type::ErrorContext => Some("an error-context"),
+        Type::List(list) => uncarried(&list.ty()),
+        Type::FixedLengthList(list) => uncarried(&list.ty()),
+        Type::Map(map) => uncarried(&map.key()).or_else(|| uncarried(&map.value())),
+        Type::Record(record) => record.fields().find_map(|field| uncarried(&field.ty)),
+        Type::Tuple(tuple) => tuple.types().find_map(|ty| uncarried(&ty)),
+        Type::Variant(variant) => variant.cases().filter_map(|case| case.ty).find_map(|ty| uncarried(&ty)),
+        Type::Option(option) => uncarried(&option.ty()),
+        Type::Result(result) => [result.ok(), result.err()].into_iter().flatten().find_map(|ty| uncarried(&ty)),
+        _ => None,
+    }
+}

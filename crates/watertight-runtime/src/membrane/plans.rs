@@ -1,0 +1,71 @@
+//! Where plans are filed: by the component's types and the tuple's index in them.
+//!
+//! Wasmtime lifts and lowers through static trait functions that know the type but nothing of ours, so the plan is found
+//! by the type. It is compiled when Wasmtime checks that type, at load; a call only looks it up.
+
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    sync::{Arc, LazyLock},
+};
+
+use parking_lot::RwLock;
+use wasmtime::component::__internal::{ComponentTypes, InstanceType, InterfaceType};
+
+use super::plan::{Plan, Unsupported};
+
+/// The address of a component's types, which its plans keep alive, and the index of a tuple in them.
+type Key = (usize, u32);
+
+static PLANS: LazyLock<RwLock<HashMap<Key, Arc<Plan>>>> = LazyLock::new(RwLock::default);
+
+/// Plans that this thread used lately. Each entry keeps the types at its address alive, so an address in here never names others.
+const RECENT: usize = 64;
+thread_local! {
+    static RECENTLY: RefCell<[Option<(Key, Arc<Plan>)>; RECENT]> = const { RefCell::new([const { None }; RECENT]) };
+}
+
+/// A type that was never checked was asked for: a bug of the host, not of a guest.
+#[derive(Debug, thiserror::Error)]
+#[error("no plan was compiled for this type")]
+pub(super) struct NoPlan;
+
+/// Compiles the plan of a tuple, unless it is there already.
+pub(super) fn file(ty: InterfaceType, types: &InstanceType<'_>) -> Result<(), Unsupported> {
+    let key = key(types.types, ty);
+    if !PLANS.read().contains_key(&key) {
+        let plan = Arc::new(Plan::compile(ty, types)?);
+        PLANS.write().insert(key, plan);
+    }
+    Ok(())
+}
+
+/// Finds the plan of a tuple.
+pub(super) fn find(types: &ComponentTypes, ty: InterfaceType) -> Result<Arc<Plan>, NoPlan> {
+    let key = key(types, ty);
+    RECENTLY.with_borrow_mut(|recent| {
+        let place = &mut recent[(key.0 >> 4 ^ key.1 as usize) % RECENT];
+        if let Some((known, plan)) = place
+            && *known == key
+        {
+            return Ok(Arc::clone(plan));
+        }
+        let plan = PLANS.read().get(&key).map(Arc::clone).ok_or(NoPlan)?;
+        *place = Some((key, Arc::clone(&plan)));
+        Ok(plan)
+    })
+}
+
+/// Forgets the plans of a component that is being unloaded.
+pub(crate) fn forget(types: &Arc<ComponentTypes>) {
+    let address = Arc::as_ptr(types).addr();
+    PLANS.write().retain(|(types, _), _| *types != address);
+}
+
+fn key(types: &ComponentTypes, ty: InterfaceType) -> Key {
+    let index = match ty {
+        InterfaceType::Tuple(tuple) => tuple.as_u32(),
+        _ => u32::MAX,
+    };
+    (std::ptr::from_ref(types).addr(), index)
+}

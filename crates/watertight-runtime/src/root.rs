@@ -1,0 +1,105 @@
+//! A root call: what a trigger holds while a request, a command or an invocation runs.
+
+use std::{fmt, sync::Arc};
+
+use futures_util::future::BoxFuture;
+use wasmtime::{Store, component::Instance};
+use watertight_model::{
+    app::ComponentId,
+    event::{Event, Outcome, Root as RootEnded, TreeId},
+    failure::CallError,
+};
+
+use crate::{
+    app::{LoadedApp, root_deadline},
+    clock::Moment,
+    engine::Busy,
+    host::CellData,
+    tree::{Loan, Tree},
+};
+
+/// A cell at the root of a call tree, admitted and ready to be entered. Dropping it ends the tree.
+pub struct Root<T: CellData> {
+    loan: Loan<T>,
+    tree: Arc<Tree<T>>,
+    ended: Ended,
+    deadline: Moment,
+    _busy: Busy,
+}
+
+/// Says how the root call ended, also when it was cut off.
+struct Ended {
+    tree: TreeId,
+    component: ComponentId,
+    began: Moment,
+    outcome: Outcome,
+    events: Arc<dyn watertight_model::event::EventSink>,
+}
+
+impl<T: CellData> Root<T> {
+    pub(crate) async fn enter(app: &Arc<LoadedApp<T>>, component: ComponentId) -> Result<Self, CallError> {
+        let began = Moment::now();
+        let busy = app.engines().busy();
+        let tree = Tree::new(Arc::clone(app));
+        let deadline = root_deadline(app.spec(component));
+        let events = Arc::clone(app.events());
+        let mut ended = Ended { tree: tree.id, component, began, outcome: Outcome::Cancelled, events };
+        match tree.check_out(component, deadline).await {
+            Ok(loan) => Ok(Self { loan, tree, ended, deadline, _busy: busy }),
+            Err(error) => {
+                ended.outcome = Outcome::Failed(error.kind);
+                Err(error)
+            }
+        }
+    }
+
+    /// The call tree's id.
+    #[must_use]
+    pub fn tree(&self) -> TreeId {
+        self.tree.id
+    }
+
+    /// The cell's store.
+    pub fn store(&mut self) -> &mut Store<T> {
+        &mut self.loan.store
+    }
+
+    /// The cell's instance.
+    #[must_use]
+    pub fn instance(&self) -> Instance {
+        self.loan.instance
+    }
+
+    /// Runs something in the cell, under its budgets, and ends the call tree.
+    ///
+    /// # Errors
+    /// How it failed; the cell is ejected then.
+    pub async fn run<R>(
+        mut self,
+        run_in: impl for<'a> FnOnce(&'a mut Store<T>, Instance) -> BoxFuture<'a, wasmtime::Result<R>> + Send,
+    ) -> Result<R, CallError> {
+        let result = self.loan.run_host(self.deadline, run_in).await;
+        self.ended.outcome = match &result {
+            Ok(_) => Outcome::Ok,
+            Err(error) => Outcome::Failed(error.kind),
+        };
+        result
+    }
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.events.emit(Event::Root(RootEnded {
+            tree: self.tree,
+            component: self.component,
+            duration: Moment::now().since(self.began),
+            outcome: self.outcome,
+        }));
+    }
+}
+
+impl<T: CellData> fmt::Debug for Root<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Root").field("tree", &self.tree).finish_non_exhaustive()
+    }
+}

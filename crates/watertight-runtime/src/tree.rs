@@ -1,0 +1,253 @@
+//! A call tree: the cells that belong to one root call, and how a call gets hold of the one it needs.
+//!
+//! A cell is on loan to one call at a time; a second caller waits its turn within its deadline. No lock is held while guest code
+//! runs. A cell that failed, or was cut off in the middle of a call, is dropped instead of going back.
+
+use std::{
+    fmt,
+    ops::{Deref, DerefMut},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use watertight_model::{
+    app::{ComponentId, Lifetime},
+    event::{CellId, TreeId},
+    failure::{CallError, FailureKind},
+};
+
+use crate::{
+    app::LoadedApp,
+    cell::Cell,
+    clock::Moment,
+    failure,
+    gate::{Admitted, Gate},
+    host::CellData,
+    meter,
+};
+
+static NEXT_TREE: AtomicU64 = AtomicU64::new(1);
+
+/// The cells of one root call.
+pub(crate) struct Tree<T: CellData> {
+    pub(crate) id: TreeId,
+    pub(crate) app: Arc<LoadedApp<T>>,
+    /// One for each component.
+    slots: Box<[Slot<T>]>,
+}
+
+/// Where one cell rests between calls.
+pub(crate) struct Slot<T: CellData> {
+    state: Mutex<SlotState<T>>,
+    freed: Notify,
+}
+
+struct SlotState<T: CellData> {
+    resting: Option<Box<Cell<T>>>,
+    /// The cell on loan, or a cell yet to be made.
+    lent: Option<Option<CellId>>,
+}
+
+impl<T: CellData> Default for Slot<T> {
+    fn default() -> Self {
+        Self { state: Mutex::new(SlotState { resting: None, lent: None }), freed: Notify::new() }
+    }
+}
+
+/// A cell on loan for one call. It was admitted by its component's gate.
+pub(crate) struct Loan<T: CellData> {
+    cell: Option<Box<Cell<T>>>,
+    home: Home<T>,
+    _admitted: Admitted<GateOf<T>>,
+}
+
+/// Where a cell goes after the call.
+enum Home<T: CellData> {
+    /// It is dropped.
+    Nowhere,
+    /// Its slot in the call tree.
+    Tree(Arc<Tree<T>>, ComponentId),
+    /// Its component's residents.
+    Residents(Arc<LoadedApp<T>>, ComponentId),
+}
+
+/// The gate of one component, kept alive by its app.
+pub(crate) struct GateOf<T: CellData>(Arc<LoadedApp<T>>, ComponentId);
+
+impl<T: CellData> AsRef<Gate> for GateOf<T> {
+    fn as_ref(&self) -> &Gate {
+        &self.0.component(self.1).gate
+    }
+}
+
+impl<T: CellData> Tree<T> {
+    pub(crate) fn new(app: Arc<LoadedApp<T>>) -> Arc<Self> {
+        let slots = app.model().components.iter().map(|_| Slot::default()).collect();
+        Arc::new(Self { id: TreeId(NEXT_TREE.fetch_add(1, Ordering::Relaxed)), app, slots })
+    }
+
+    /// Gets the cell of a component that this call tree uses, or a fresh one.
+    pub(crate) async fn check_out(
+        self: &Arc<Self>,
+        component: ComponentId,
+        deadline: Moment,
+    ) -> Result<Loan<T>, CallError> {
+        let refused = |kind| failure::budget(kind, self.app.spec(component));
+        let gate = GateOf(Arc::clone(&self.app), component);
+        let admitted = Gate::enter(gate, deadline).await.map_err(refused)?;
+        let (resting, home) = match self.app.spec(component).lifetime {
+            Lifetime::Call => (None, Home::Nowhere),
+            Lifetime::Request => {
+                let resting = self.slot(component).take(deadline).await.map_err(refused)?;
+                (resting, Home::Tree(Arc::clone(self), component))
+            }
+            Lifetime::Resident => {
+                let resting = self.app.component(component).residents.take();
+                (resting, Home::Residents(Arc::clone(&self.app), component))
+            }
+        };
+        let mut loan = Loan { cell: resting, home, _admitted: admitted };
+        if loan.cell.is_none() {
+            loan.cell = Some(Cell::start(&self.app, component, deadline).await?);
+        }
+        loan.begin(self, deadline).await;
+        Ok(loan)
+    }
+
+    /// Gets the one cell with this id, if it still lives.
+    pub(crate) async fn check_out_exactly(
+        self: &Arc<Self>,
+        component: ComponentId,
+        cell: CellId,
+        deadline: Moment,
+    ) -> Result<Loan<T>, CallError> {
+        let refused = |kind| failure::budget(kind, self.app.spec(component));
+        let gate = GateOf(Arc::clone(&self.app), component);
+        let admitted = Gate::enter(gate, deadline).await.map_err(refused)?;
+        let (found, home) = match self.app.spec(component).lifetime {
+            Lifetime::Call => (None, Home::Nowhere),
+            Lifetime::Request => {
+                let found = self.slot(component).take_exactly(cell, deadline).await.map_err(refused)?;
+                (found, Home::Tree(Arc::clone(self), component))
+            }
+            Lifetime::Resident => {
+                let residents = &self.app.component(component).residents;
+                let found = residents.take_exactly(cell, deadline).await.map_err(refused)?;
+                (found, Home::Residents(Arc::clone(&self.app), component))
+            }
+        };
+        // Without a cell the loan must not give anything back.
+        let home = if found.is_some() { home } else { Home::Nowhere };
+        let mut loan = Loan { cell: found, home, _admitted: admitted };
+        if loan.cell.is_none() {
+            return Err(refused(FailureKind::DeadHandle));
+        }
+        loan.begin(self, deadline).await;
+        Ok(loan)
+    }
+
+    fn slot(&self, component: ComponentId) -> &Slot<T> {
+        &self.slots[component.0 as usize]
+    }
+}
+
+impl<T: CellData> Slot<T> {
+    /// Takes the resting cell, or the right to make one.
+    async fn take(&self, deadline: Moment) -> Result<Option<Box<Cell<T>>>, FailureKind> {
+        loop {
+            let freed = self.freed.notified();
+            {
+                let mut state = self.state.lock();
+                if state.lent.is_none() {
+                    let cell = state.resting.take();
+                    state.lent = Some(cell.as_ref().map(|cell| cell.id()));
+                    return Ok(cell);
+                }
+            }
+            meter::until(freed, deadline).await.ok_or(FailureKind::Deadline)?;
+        }
+    }
+
+    async fn take_exactly(&self, id: CellId, deadline: Moment) -> Result<Option<Box<Cell<T>>>, FailureKind> {
+        loop {
+            let freed = self.freed.notified();
+            {
+                let mut state = self.state.lock();
+                match state.lent {
+                    Some(lent) if lent == Some(id) => {}
+                    Some(_) => return Ok(None),
+                    None if state.resting.as_ref().is_some_and(|cell| cell.id() == id) => {
+                        state.lent = Some(Some(id));
+                        return Ok(state.resting.take());
+                    }
+                    None => return Ok(None),
+                }
+            }
+            meter::until(freed, deadline).await.ok_or(FailureKind::Deadline)?;
+        }
+    }
+
+    fn give_back(&self, cell: Option<Box<Cell<T>>>) {
+        let mut state = self.state.lock();
+        state.lent = None;
+        state.resting = cell;
+        drop(state);
+        self.freed.notify_one();
+    }
+}
+
+impl<T: CellData> Loan<T> {
+    async fn begin(&mut self, tree: &Arc<Tree<T>>, deadline: Moment) {
+        let resident = matches!(self.home, Home::Residents(..));
+        if resident {
+            self.renew_cpu();
+        }
+        self.join(Arc::clone(tree), deadline);
+        if resident {
+            for resource in tree.app.component(self.component()).residents.buried(self.id()) {
+                // What its owner's destructor does wrong shows when the cell is used next.
+                let _ = self.drop_resource(resource, deadline).await;
+            }
+        }
+    }
+}
+
+impl<T: CellData> Deref for Loan<T> {
+    type Target = Cell<T>;
+
+    fn deref(&self) -> &Cell<T> {
+        self.cell.as_ref().expect("a loan has its cell until it is dropped")
+    }
+}
+
+impl<T: CellData> DerefMut for Loan<T> {
+    fn deref_mut(&mut self) -> &mut Cell<T> {
+        self.cell.as_mut().expect("a loan has its cell until it is dropped")
+    }
+}
+
+impl<T: CellData> Drop for Loan<T> {
+    fn drop(&mut self) {
+        let mut cell = self.cell.take();
+        if let Some(cell) = &mut cell {
+            cell.leave();
+        }
+        let id = cell.as_ref().map(|cell| cell.id());
+        let sound = cell.filter(|cell| cell.is_sound());
+        match &self.home {
+            Home::Nowhere => {}
+            Home::Tree(tree, component) => tree.slot(*component).give_back(sound),
+            Home::Residents(app, component) => app.component(*component).residents.give_back(id, sound),
+        }
+    }
+}
+
+impl<T: CellData> fmt::Debug for Tree<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tree").field("id", &self.id).finish_non_exhaustive()
+    }
+}
