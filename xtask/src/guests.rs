@@ -68,7 +68,8 @@ fn build(guests: &[Guest], repository: &Path) -> Result<()> {
                     None => rust.insert(rust::Toolchain::ready(&tools)?),
                 };
                 let built = toolchain.build(workspace, package, &remap)?;
-                std::fs::read(&built).with_context(|| format!("cargo built no {}", built.display()))?
+                let module = std::fs::read(&built).with_context(|| format!("cargo built no {}", built.display()))?;
+                encode::module(&module).with_context(|| format!("{} makes no component", guest.name))?
             }
             Source::Script(folder) => {
                 let tools = match &scripts {

@@ -1,4 +1,4 @@
-//! From a `.wat` file to a component. It never runs what it builds.
+//! From a `.wat` file or a core module to a component. It never runs what it builds.
 //!
 //! A file that starts with `(component` is taken as it is. A `(module` becomes a component of the world that one of its
 //! first lines names: `;; world: NAME`, from `guests/wit` or the folder in `;; wit: FOLDER`, and `;; strings: utf16` or `latin1+utf16` choose how it keeps text. A line
@@ -34,11 +34,12 @@ pub(super) fn wat(file: &Path, guests: &Path) -> Result<Vec<u8>> {
         .select_world(&[package], Some(world))
         .with_context(|| format!("{} names the world `{world}`", file.display()))?;
     wit_component::embed_component_metadata(&mut bytes, &resolve, world, strings)?;
-    ComponentEncoder::default()
-        .validate(true)
-        .module(&bytes)
-        .and_then(|mut encoder| encoder.encode())
-        .with_context(|| format!("{} does not fit its world", file.display()))
+    module(&bytes).with_context(|| format!("{} does not fit its world", file.display()))
+}
+
+/// Makes a component of a core module that carries its world in a custom section.
+pub(super) fn module(bytes: &[u8]) -> Result<Vec<u8>> {
+    ComponentEncoder::default().validate(true).module(bytes)?.encode()
 }
 
 /// The file with its includes in place.

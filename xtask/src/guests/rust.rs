@@ -1,8 +1,8 @@
 //! Rust guests: `wasm32-unknown-unknown` components, with nothing in them but what their WIT says.
 //!
 //! rustup has no wasm standard library of its own in every mirror, so the compiler and the standard library's source come as one
-//! pair from Debian (`rustc-web`, `rust-web-src`: kept current for the browsers) and cargo builds `std` from it. The linker that
-//! turns the module into a component, `wasm-component-ld`, comes with the project's own Rust toolchain.
+//! pair from Debian (`rustc-web`, `rust-web-src`: kept current for the browsers) and cargo builds `std` from it. The linker,
+//! `rust-lld`, comes with the project's own Rust toolchain; what it links is a module, which `encode` makes a component.
 //! Debian replaces these packages in place, so no version is named here.
 
 use std::path::{Path, PathBuf};
@@ -32,22 +32,16 @@ impl Toolchain {
             debian.unpack(names)?;
         }
         let sysroot = run(Command::new("rustc").args(["--print", "sysroot"]))?;
-        let linker = glob_host(Path::new(sysroot.trim()))?;
-        ensure!(
-            linker.join("wasm-component-ld").exists(),
-            "the Rust toolchain has no wasm-component-ld in {}",
-            linker.display()
-        );
+        let linker = host_tools(Path::new(sysroot.trim()))?.join("rust-lld");
+        ensure!(linker.exists(), "the Rust toolchain has no {}", linker.display());
         Ok(Self { folder, linker })
     }
 
-    /// Builds one package of a workspace; gives its `.wasm` file. One at a time: together, a feature that one package asks
+    /// Builds one package of a workspace; gives its core module. One at a time: together, a feature that one package asks
     /// for would end up in all, and a guest's bytes would depend on its company.
     pub(super) fn build(&self, workspace: &Path, package: &str, remap: &[(PathBuf, &str)]) -> Result<PathBuf> {
         let root = self.folder.join("root/usr");
         let target = self.folder.join("target");
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let path = std::env::split_paths(&path).chain([self.linker.clone(), self.linker.join("gcc-ld")]);
         let mut flags = vec!["-Zunstable-options".to_owned(), "-Cpanic=immediate-abort".to_owned()];
         flags.push(format!("--remap-path-prefix={}=/rust", self.folder.display()));
         flags.extend(remap.iter().map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display())));
@@ -64,8 +58,7 @@ impl Toolchain {
             .env("RUSTC", root.join("bin/rustc"))
             .env("RUSTC_BOOTSTRAP", "1")
             .env("LD_LIBRARY_PATH", root.join("lib/x86_64-linux-gnu"))
-            .env("PATH", std::env::join_paths(path)?)
-            .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", self.linker.join("wasm-component-ld"))
+            .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", &self.linker)
             .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
             .env_remove("CARGO_TARGET_DIR")
             .env_remove("RUSTC_WRAPPER");
@@ -77,7 +70,7 @@ impl Toolchain {
 }
 
 /// `lib/rustlib/HOST/bin` of a toolchain.
-fn glob_host(sysroot: &Path) -> Result<PathBuf> {
+fn host_tools(sysroot: &Path) -> Result<PathBuf> {
     let rustlib = sysroot.join("lib/rustlib");
     let hosts = std::fs::read_dir(&rustlib).with_context(|| format!("no {}", rustlib.display()))?;
     let bin = hosts.filter_map(Result::ok).map(|host| host.path().join("bin")).find(|bin| bin.exists());
