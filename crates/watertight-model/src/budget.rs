@@ -7,18 +7,20 @@ use std::{fmt, time::Duration};
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Budget {
     /// The sum over a cell's linear memories, tables and GC heap.
+    #[serde(rename = "memory_bytes")]
     pub memory: ByteSize,
     /// Time spent running guest code, for one cell in one call tree.
-    #[serde(serialize_with = "crate::budget::millis")]
+    #[serde(rename = "cpu_ms", serialize_with = "crate::budget::millis")]
     pub cpu: Duration,
     /// Time on the clock for one call, from admission to answer.
-    #[serde(serialize_with = "crate::budget::millis")]
+    #[serde(rename = "deadline_ms", serialize_with = "crate::budget::millis")]
     pub deadline: Duration,
     /// Cells of this component running a call at once, per worker.
     pub concurrency: u32,
     /// Calls that may wait for one of those, per worker.
     pub queue: u32,
     /// Bytes one cell may write to stdout, stderr and logs.
+    #[serde(rename = "log_bytes")]
     pub log: ByteSize,
     /// Files and folders one cell may hold open.
     pub files: u32,

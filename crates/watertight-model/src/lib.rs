@@ -33,6 +33,7 @@ pub mod event;
 pub mod failure;
 pub mod grant;
 pub mod manifest;
+pub mod picture;
 pub mod problem;
 pub mod report;
 mod signature;

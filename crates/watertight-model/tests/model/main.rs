@@ -1,6 +1,9 @@
 //! The model seen from outside: manifests and components in, apps, problems and pictures out.
 
 mod apps;
+mod blast;
 mod graph;
+mod hostile;
+mod picture;
 mod press;
 mod problems;
