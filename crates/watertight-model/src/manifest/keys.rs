@@ -72,6 +72,18 @@ pub enum Form {
     Host,
 }
 
+impl Key {
+    /// What it means, and what happens to a guest that goes beyond it.
+    #[must_use]
+    pub fn description(&self) -> String {
+        let mut beyond = self.exceeded.chars();
+        match beyond.next() {
+            None => self.meaning.to_owned(),
+            Some(first) => format!("{} Beyond it: {}{}", self.meaning, first.to_lowercase(), beyond.as_str()),
+        }
+    }
+}
+
 impl Form {
     /// What it is, for a sentence.
     #[must_use]
@@ -451,7 +463,7 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Count(0, 65_536),
         default: Some("64"),
         meaning: "Files and folders that one cell may hold open.",
-        exceeded: "Opening fails with `insufficient-memory`.",
+        exceeded: "Opening fails with `quota`.",
         example: "16",
         ..KEY
     },
@@ -496,7 +508,7 @@ pub const KEYS: &[Key] = &[
         name: "route",
         kind: Kind::Text(Form::Route),
         required: true,
-        meaning: "An exact path, or a prefix ending in `/...`. The longest that fits wins.",
+        meaning: "An exact path, or a prefix ending in `/...`. An exact route wins over every prefix, a longer prefix over a shorter one.",
         exceeded: "A path that no route covers is answered 404.",
         example: "\"/...\"",
         ..KEY

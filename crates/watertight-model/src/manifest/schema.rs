@@ -19,12 +19,7 @@ fn object(place: &str) -> Map<String, Value> {
     let mut required = Vec::new();
     for key in keys_at(place) {
         let mut property = of_kind(key.kind);
-        let description = if key.exceeded.is_empty() {
-            key.meaning.to_owned()
-        } else {
-            format!("{} Beyond it: {}", key.meaning, key.exceeded)
-        };
-        property.insert("description".to_owned(), json!(description));
+        property.insert("description".to_owned(), json!(key.description()));
         if let Some(default) = key.default.and_then(as_json) {
             property.insert("default".to_owned(), default);
         }

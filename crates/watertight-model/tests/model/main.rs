@@ -4,6 +4,7 @@ mod apps;
 mod blast;
 mod graph;
 mod hostile;
+mod manual;
 mod picture;
 mod press;
 mod problems;
