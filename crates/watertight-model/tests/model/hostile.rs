@@ -155,3 +155,18 @@ fn the_manifest_that_is_mutated_is_sound_before() {
     assert!(app.is_some());
     assert_eq!(Manifest::parse("watertight.toml", SOUND).name(), "press");
 }
+
+#[test]
+fn nesting_without_end_is_a_problem_and_not_an_overflow() {
+    let deep = 200_000;
+    for text in [
+        format!("a = {}", "[".repeat(deep)),
+        format!("a = {}{}", "[".repeat(deep), "]".repeat(deep)),
+        format!("a = {}", "{ a = ".repeat(deep)),
+        format!("{}a = 1", "a.".repeat(deep)),
+        format!("[{}a]", "component.".repeat(deep)),
+    ] {
+        let (app, problems) = check_bytes(&text, &COMPONENTS[..]);
+        assert!(app.is_none() && !problems.is_empty());
+    }
+}
