@@ -1,0 +1,21 @@
+;; Lies about handles: returns what is none, returns one twice.
+;; world: handles-liar
+(module
+  (import "[export]watertight:test/handles" "[resource-new]thing" (func $new (param i32) (result i32)))
+  (import "[export]watertight:test/handles" "[resource-drop]thing" (func $drop (param i32)))
+  (global $last (mut i32) (i32.const 0))
+  (func $make (result i32)
+    (global.set $last (call $new (i32.const 42)))
+    (global.get $last))
+  (func (export "watertight:test/handles#[constructor]thing") (result i32) (call $make))
+  (func (export "watertight:test/handles#[method]thing.value") (param $rep i32) (result i32) (local.get $rep))
+  (func (export "watertight:test/handles#give") (param $lie i32) (result i32)
+    (if (i32.eq (local.get $lie) (i32.const 1)) (then (return (i32.const 9999))))
+    (if (i32.eq (local.get $lie) (i32.const 2)) (then (return (global.get $last))))
+    (if (i32.eq (local.get $lie) (i32.const 3)) (then (return (i32.const 0))))
+    (call $make))
+  (func (export "watertight:test/handles#take") (param $handle i32) (result i32)
+    (call $drop (local.get $handle))
+    (i32.const 1))
+  (func (export "watertight:test/handles#look") (param $rep i32) (result i32) (local.get $rep))
+)
