@@ -1,16 +1,14 @@
-//! `wasi:cli/run`: a component as a command, from its call to its exit code.
+//! `wasi:cli/run` and `wasi:cli/exit`: a component as a command, from its call to its exit code.
 
+use futures_util::FutureExt as _;
 use wasmtime::{
-    Store,
-    component::{Accessor, Component, ComponentExportIndex, Instance},
+    Store, StoreContextMut,
+    component::{Accessor, Component, ComponentExportIndex, Instance, Linker},
 };
-use wasmtime_wasi::I32Exit;
 use watertight_model::failure::CallError;
+use watertight_runtime::{ExitStatus, Root};
 
-use crate::{
-    cell::HostCell,
-    http::{RootCell, Work},
-};
+use crate::cell::HostCell;
 
 /// Where a component's `run` is. Looked up once, when the component is loaded.
 #[derive(Clone, Copy, Debug)]
@@ -42,9 +40,9 @@ impl Command {
     ///
     /// # Errors
     /// When the guest fails in another way than by `exit`.
-    pub async fn run<C: RootCell>(self, root: C) -> Result<i32, CallError> {
-        root.run(move |store: &mut Store<HostCell>, instance| -> Work<'_, i32> {
-            Box::pin(async move {
+    pub async fn run(self, root: Root<HostCell>) -> Result<i32, CallError> {
+        root.run(move |store, instance| {
+            async move {
                 let returned = match self.version {
                     Version::P2 => self.call(store, instance).await,
                     Version::P3 => self.call_concurrent(store, instance).await,
@@ -52,9 +50,10 @@ impl Command {
                 match returned {
                     Ok(Ok(())) => Ok(0),
                     Ok(Err(())) => Ok(1),
-                    Err(error) => error.downcast::<I32Exit>().map(|I32Exit(code)| code),
+                    Err(error) => error.downcast::<ExitStatus>().map(|ExitStatus(code)| code),
                 }
-            })
+            }
+            .boxed()
         })
         .await
     }
@@ -70,4 +69,19 @@ impl Command {
             .run_concurrent(async move |accessor: &Accessor<HostCell>| Ok(run.call_concurrent(accessor, ()).await?.0))
             .await?
     }
+}
+
+/// Makes `exit` end the cell in a way that the runtime tells from a trap, whatever the cell was doing.
+pub(crate) fn link_exit(linker: &mut Linker<HostCell>, p3: bool) -> wasmtime::Result<()> {
+    let interfaces: &[&str] = if p3 { &["wasi:cli/exit@0.2.12", "wasi:cli/exit@0.3.0"] } else { &["wasi:cli/exit@0.2.12"] };
+    for interface in interfaces {
+        let mut exit = linker.instance(interface)?;
+        exit.func_wrap("exit", |_: StoreContextMut<'_, HostCell>, (status,): (Result<(), ()>,)| -> wasmtime::Result<()> {
+            Err(ExitStatus(i32::from(status.is_err())).into())
+        })?;
+        exit.func_wrap("exit-with-code", |_: StoreContextMut<'_, HostCell>, (code,): (u8,)| -> wasmtime::Result<()> {
+            Err(ExitStatus(code.into()).into())
+        })?;
+    }
+    Ok(())
 }

@@ -12,7 +12,7 @@ use watertight_model::app::{App, Component};
 use watertight_runtime::{CellCore, Host, HostResource};
 
 use crate::{
-    cell::HostCell, clocks, env, filesystem, filesystem::Files, outbound::Outbound, random, report::Reporter, resources,
+    cell::HostCell, clocks, command, env, filesystem, filesystem::Files, outbound::Outbound, random, report::Reporter, resources,
     sockets, sockets::Sockets, stdio, stdio::Console,
 };
 
@@ -56,11 +56,12 @@ impl Host<HostCell> for WasiHost {
             wasmtime_wasi::p3::add_to_linker(linker)?;
             wasmtime_wasi_http::p3::add_to_linker(linker)?;
         }
-        // Ours stand before wasmtime-wasi's: they check and count, then call those.
+        // Ours stand before wasmtime-wasi's: they check and count, then call those. The linker stays open to the app's own
+        // components, which may stand in for an interface of the host.
         linker.allow_shadowing(true);
-        let ours = filesystem::link(linker, p3).and_then(|()| sockets::link(linker, p3));
-        linker.allow_shadowing(false);
-        ours
+        filesystem::link(linker, p3)?;
+        sockets::link(linker, p3)?;
+        command::link_exit(linker, p3)
     }
 
     fn furnish(&self, component: &Component, core: CellCore<HostCell>) -> wasmtime::Result<HostCell> {

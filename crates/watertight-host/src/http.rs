@@ -12,19 +12,18 @@
 use std::{future::Future, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::{HeaderValue, Method, Request, Response, Uri, header::HOST, uri::Scheme};
 use http_body::Body;
 use http_body_util::BodyExt as _;
 use tokio::sync::oneshot;
-use wasmtime::{
-    Store,
-    component::{Component, ComponentExportIndex, Instance},
-};
+use wasmtime::component::{Component, ComponentExportIndex};
 use wasmtime_wasi_http::{Error, WasiBody};
 use watertight_model::{
     app::HttpHandler,
     failure::{CallError, FailureKind},
 };
+use watertight_runtime::Root;
 
 use crate::cell::HostCell;
 
@@ -39,18 +38,6 @@ pub type Rest = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Who runs the [`Rest`] of a guest.
 pub type After = Arc<dyn Fn(Rest) + Send + Sync>;
-
-/// The work of a root call inside its cell.
-pub type Work<'a, R> = Pin<Box<dyn Future<Output = wasmtime::Result<R>> + Send + 'a>>;
-
-/// A cell that is ready for the root call of its tree.
-pub trait RootCell: Send + 'static {
-    /// Runs one call in the cell, metered and within its deadline, and ends the cell. Dropping the future ends it too.
-    fn run<R, F>(self, call: F) -> impl Future<Output = Result<R, CallError>> + Send + 'static
-    where
-        R: Send + 'static,
-        F: for<'a> FnOnce(&'a mut Store<HostCell>, Instance) -> Work<'a, R> + Send + 'static;
-}
 
 /// Where a component's handler is. Looked up once, when the component is loaded.
 #[derive(Clone, Copy, Debug)]
@@ -109,15 +96,14 @@ impl ServeError {
 ///
 /// # Errors
 /// When the guest fails, ends or refuses before it answered. A failure after that ends the answer's body with an error.
-pub async fn serve<C, B>(
-    root: C,
+pub async fn serve<B>(
+    root: Root<HostCell>,
     handler: Handler,
     request: Request<B>,
     secure: bool,
     after: &After,
 ) -> Result<Response<AnswerBody>, ServeError>
 where
-    C: RootCell,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: std::fmt::Display,
 {
@@ -128,16 +114,14 @@ where
     match handler.version {
         HttpHandler::P2 => {
             let scheme = if secure { p2::HTTPS } else { p2::HTTP };
-            let call = root.run(move |store: &mut Store<HostCell>, instance| -> Work<'_, ()> {
-                Box::pin(p2::call(store, instance, handler.function, request, scheme, answer))
-            });
+            let call =
+                root.run(move |store, instance| p2::call(store, instance, handler.function, request, scheme, answer).boxed());
             drive(Box::pin(call), answered, None, bodiless, after).await
         }
         HttpHandler::P3 => {
             let (reading, read) = oneshot::channel();
-            let call = root.run(move |store: &mut Store<HostCell>, instance| -> Work<'_, ()> {
-                Box::pin(p3::call(store, instance, handler.function, request, answer, read))
-            });
+            let call =
+                root.run(move |store, instance| p3::call(store, instance, handler.function, request, answer, read).boxed());
             drive(Box::pin(call), answered, Some(reading), bodiless, after).await
         }
     }

@@ -1,0 +1,7 @@
+//! Guests in cells of the real runtime: what each grant and budget does to them.
+
+mod app;
+mod command;
+mod network;
+mod reach;
+mod serve;
