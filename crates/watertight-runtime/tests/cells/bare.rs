@@ -1,0 +1,142 @@
+//! A host that offers nothing, and apps of guests on it: what most tests of the runtime need.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use futures_util::FutureExt as _;
+use parking_lot::Mutex;
+use wasmtime::component::{Linker, ResourceTable, Val};
+use watertight_model::{
+    app::{App, Component},
+    check::{Files, HostInterfaces, check},
+    event::{Event, EventSink},
+    failure::CallError,
+    manifest::Manifest,
+};
+use watertight_runtime::{
+    CellCore, CellData, CompileCache, CompiledApp, Host, HostResource, LoadError, NoProgress, RunningApp,
+};
+
+/// A cell's state: the runtime's own and a table of resources.
+pub(crate) struct Bare {
+    core: CellCore<Self>,
+    table: ResourceTable,
+}
+
+impl CellData for Bare {
+    fn core(&self) -> &CellCore<Self> {
+        &self.core
+    }
+
+    fn core_mut(&mut self) -> &mut CellCore<Self> {
+        &mut self.core
+    }
+
+    fn table(&mut self) -> &mut ResourceTable {
+        &mut self.table
+    }
+}
+
+/// A host that offers nothing.
+pub(crate) struct NoHost;
+
+impl Host<Bare> for NoHost {
+    fn link(&self, _: &Component, _: &mut Linker<Bare>) -> wasmtime::Result<()> {
+        Ok(())
+    }
+
+    fn furnish(&self, _: &Component, core: CellCore<Bare>) -> wasmtime::Result<Bare> {
+        Ok(Bare { core, table: ResourceTable::new() })
+    }
+
+    fn resources(&self) -> &[HostResource] {
+        &[]
+    }
+}
+
+/// Keeps every event.
+#[derive(Default)]
+pub(crate) struct Recorder(Mutex<Vec<Event>>);
+
+impl EventSink for Recorder {
+    fn emit(&self, event: Event) {
+        self.0.lock().push(event);
+    }
+}
+
+impl Recorder {
+    pub(crate) fn take(&self) -> Vec<Event> {
+        std::mem::take(&mut self.0.lock())
+    }
+}
+
+/// A running app, and what happened in it.
+pub(crate) struct Harness {
+    pub(crate) app: RunningApp<Bare>,
+    pub(crate) events: Arc<Recorder>,
+    _cache: Option<tempfile::TempDir>,
+}
+
+/// Checks a manifest whose components' bytes are given by name.
+pub(crate) fn checked(
+    manifest: &str,
+    guests: &[(&str, Vec<u8>)],
+) -> (Arc<App>, BTreeMap<watertight_model::app::ComponentId, Arc<[u8]>>) {
+    let text = format!("[app]\nname = \"test\"\nversion = \"0.0.0\"\n{manifest}");
+    let manifest = Manifest::parse("watertight.toml", &text);
+    let sources: BTreeMap<_, _> =
+        guests.iter().map(|(name, bytes)| ((*name).to_owned(), Ok(Arc::from(bytes.as_slice())))).collect();
+    let files = Files { sources: sources.clone(), ..Files::default() };
+    let (app, problems) = check(&manifest, &files, &HostInterfaces::wasi());
+    let app = app.unwrap_or_else(|| panic!("the test's manifest is not sound: {problems:#?}"));
+    let sources = app
+        .components
+        .iter()
+        .map(|component| (component.id, Arc::from(sources[&component.name].clone().expect("given"))))
+        .collect();
+    (Arc::new(app), sources)
+}
+
+/// Loads an app. Every component can be entered.
+pub(crate) fn try_load(manifest: &str, guests: &[(&str, Vec<u8>)]) -> Result<Harness, Vec<LoadError>> {
+    let (app, sources) = checked(manifest, guests);
+    // A cache that the tests of one run share would hide what is compiled anew; each gets its own.
+    let folder = tempfile::tempdir().expect("a folder for the cache");
+    let cache = CompileCache::open(folder.path()).expect("a cache");
+    let roots: Vec<_> = app.components.iter().map(|component| (component.id, 8)).collect();
+    let compiled = CompiledApp::compile(app, &sources, cache, &roots, &NoProgress)?;
+    let events = Arc::new(Recorder::default());
+    let app = compiled.start(Arc::new(NoHost), Arc::clone(&events) as Arc<dyn EventSink>)?;
+    Ok(Harness { app, events, _cache: Some(folder) })
+}
+
+pub(crate) fn load(manifest: &str, guests: &[(&str, Vec<u8>)]) -> Harness {
+    try_load(manifest, guests).unwrap_or_else(|problems| panic!("the app does not load: {problems:#?}"))
+}
+
+impl Harness {
+    /// Calls an exported function by `interface#function` in a call tree of its own.
+    pub(crate) async fn call(
+        &self,
+        component: &str,
+        function: &str,
+        arguments: Vec<Val>,
+    ) -> Result<Vec<Val>, CallError> {
+        let component = self.app.app().find(component).expect("a component of the test's app").id;
+        let root = self.app.enter(component).await?;
+        let (interface, name) = function.rsplit_once('#').expect("interface#function");
+        let (interface, name) = (interface.to_owned(), name.to_owned());
+        root.run(move |store, instance| {
+            async move {
+                let interface = instance.get_export_index(&mut *store, None, &interface).expect("the interface");
+                let index = instance.get_export_index(&mut *store, Some(&interface), &name).expect("the function");
+                let function = instance.get_func(&mut *store, index).expect("a function");
+                let count = function.ty(&mut *store).results().len();
+                let mut results = vec![Val::Bool(false); count];
+                function.call_async(&mut *store, &arguments, &mut results).await?;
+                Ok(results)
+            }
+            .boxed()
+        })
+        .await
+    }
+}

@@ -1,0 +1,6 @@
+//! Cells, the membrane between them, and what happens when one fails: with real guests, on a host that offers nothing.
+
+mod bare;
+mod crossing;
+mod failure;
+mod oracle;
