@@ -35,3 +35,5 @@ pub use host::{CellData, Host, HostResource};
 pub use membrane::EdgeError;
 pub use pool::{MAPPINGS_PER_CELL, MachineLimits, PoolError, PoolPlan, Share};
 pub use root::Root;
+/// Values and types of exports, for those who call them by name.
+pub use wasmtime::component::{Val, types};
