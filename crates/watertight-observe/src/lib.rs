@@ -1,1 +1,25 @@
-//! Sinks for events: the human log and JSON lines
+//! Where events go: the [`Bus`] takes them from the node and hands them to sinks, each on a thread of its own.
+//!
+//! Events flow one way (invariant 13): a call never waits for a sink. A sink that is too slow loses events, and is told how many.
+//! Nothing here decides anything, and losing every sink stops nothing.
+//!
+//! ```text
+//! node ── emit ──▶ Bus ──▶ queue ──▶ thread ──▶ HumanLog ──▶ stderr
+//!                   └────▶ queue ──▶ thread ──▶ JsonLines ─▶ stdout
+//! ```
+
+mod bus;
+mod human;
+mod json;
+mod kind;
+mod lines;
+mod names;
+mod timestamp;
+
+pub use self::{
+    bus::{Bus, Record, Sink},
+    human::{Detail, HumanLog, HumanStyle},
+    json::JsonLines,
+    kind::{Interest, Kind},
+    timestamp::Timestamp,
+};

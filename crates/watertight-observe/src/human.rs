@@ -1,0 +1,303 @@
+//! The human log: a line for each thing that a person who runs the app wants to know, and the next step where there is one.
+//!
+//! Text from guests and clients is shown without control characters, so that nobody writes into the log, or to the
+//! terminal, what they are not.
+
+use std::{
+    borrow::Cow,
+    fmt::{self, Write as _},
+    io::Write,
+    sync::Arc,
+    time::Duration,
+};
+
+use watertight_model::{
+    app::{App, Component, ComponentId},
+    event::{Call, CellEnd, Denial, Event, LogStream, Outcome, Request, Root, WorkerChange},
+    failure::FailureKind,
+};
+
+use crate::{
+    bus::{Record, Sink},
+    kind::{Interest, Kind},
+    lines::Lines,
+    names::Names,
+    timestamp::Timestamp,
+};
+
+/// How much the log tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Detail {
+    /// Failures, denials and workers.
+    Quiet,
+    /// Also requests, and what guests write.
+    #[default]
+    Normal,
+    /// Also every call and cell.
+    Verbose,
+}
+
+/// How the log looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HumanStyle {
+    /// Plain text with date and time: for files and pipes.
+    #[default]
+    Plain,
+    /// The time of day, without colours: for a terminal whose user wants none.
+    Terminal,
+    /// The time of day and colours: for a terminal.
+    Colours,
+}
+
+/// Writes events as lines for people.
+#[derive(Debug)]
+pub struct HumanLog<W> {
+    lines: Lines<W>,
+    names: Names,
+    detail: Detail,
+    style: HumanStyle,
+    line: String,
+}
+
+impl<W: Write + Send + 'static> HumanLog<W> {
+    /// Writes to `out`, each line in one piece.
+    pub fn new(out: W, app: Arc<App>, detail: Detail, style: HumanStyle) -> Self {
+        Self { lines: Lines::new(out), names: Names::new(app), detail, style, line: String::new() }
+    }
+}
+
+impl<W: Write + Send + 'static> Sink for HumanLog<W> {
+    fn interest(&self) -> Interest {
+        let quiet = [Kind::CallFailed, Kind::RootFailed, Kind::Denied, Kind::Worker, Kind::Dropped];
+        match self.detail {
+            Detail::Quiet => Interest::in_kinds(&quiet),
+            Detail::Normal => Interest::in_kinds(&quiet).and(Interest::in_kinds(&[Kind::Request, Kind::Log])),
+            Detail::Verbose => Interest::all(),
+        }
+    }
+
+    fn take(&mut self, record: &Record) {
+        self.line.clear();
+        let mut writer = Line { text: &mut self.line, names: &self.names, style: self.style };
+        // A `String` takes all it is given.
+        if writer.write(record).is_ok() {
+            self.line.push('\n');
+            self.lines.add(self.line.as_bytes());
+        }
+    }
+
+    fn flush(&mut self) {
+        self.lines.flush();
+    }
+}
+
+/// What a part of a line means, for its colour.
+#[derive(Clone, Copy)]
+enum Tone {
+    Dim,
+    Good,
+    Odd,
+    Bad,
+    Name,
+}
+
+impl Tone {
+    fn code(self) -> &'static str {
+        match self {
+            Self::Dim => "2",
+            Self::Good => "32",
+            Self::Odd => "33",
+            Self::Bad => "31",
+            Self::Name => "36",
+        }
+    }
+}
+
+struct Line<'a> {
+    text: &'a mut String,
+    names: &'a Names,
+    style: HumanStyle,
+}
+
+impl Line<'_> {
+    fn toned(&mut self, tone: Tone, text: impl fmt::Display) -> fmt::Result {
+        match self.style {
+            HumanStyle::Colours => write!(self.text, "\x1b[{}m{text}\x1b[0m", tone.code()),
+            HumanStyle::Plain | HumanStyle::Terminal => write!(self.text, "{text}"),
+        }
+    }
+
+    fn write(&mut self, record: &Record) -> fmt::Result {
+        match self.style {
+            HumanStyle::Plain => write!(self.text, "{} ", Timestamp(record.at))?,
+            HumanStyle::Terminal => write!(self.text, "{:#} ", Timestamp(record.at))?,
+            HumanStyle::Colours => self.toned(Tone::Dim, format_args!("{:#} ", Timestamp(record.at)))?,
+        }
+        match &record.event {
+            Event::Request(request) => self.request(request),
+            Event::Log { component, stream, line } => self.log(*component, *stream, line),
+            Event::Denied { component, denial } => self.denied(*component, denial),
+            Event::Call(call) => self.call(call),
+            Event::Root(root) => self.root(root),
+            Event::CellStarted { cell, component } => {
+                write!(self.text, "cell {} of {} started", cell.0, self.names.component(*component))
+            }
+            Event::CellEnded { cell, component, end } => {
+                let name = self.names.component(*component);
+                match end {
+                    CellEnd::Done => write!(self.text, "cell {} of {name} ended", cell.0),
+                    CellEnd::Ejected(kind) => write!(self.text, "cell {} of {name} ejected: {kind}", cell.0),
+                }
+            }
+            Event::Worker { worker, change } => match change {
+                WorkerChange::Started { pid } => write!(self.text, "worker {worker} serves (pid {pid})"),
+                WorkerChange::Ended { how } => {
+                    self.toned(Tone::Odd, format_args!("worker {worker} is gone: {}", clean(how)))
+                }
+            },
+            Event::Dropped { count } => {
+                self.toned(Tone::Odd, format_args!("{count} events are missing here: this log is read too slowly"))
+            }
+        }
+    }
+
+    fn request(&mut self, request: &Request) -> fmt::Result {
+        let (tone, status) = match request.status {
+            0 => (Tone::Odd, "---".to_owned()),
+            status @ 500.. => (Tone::Bad, status.to_string()),
+            status @ 400..500 => (Tone::Odd, status.to_string()),
+            status => (Tone::Good, status.to_string()),
+        };
+        self.toned(tone, status)?;
+        write!(self.text, " {} {} ", clean(&request.method), clean(&request.path))?;
+        let (took, size) = (Took(request.duration), Size(request.bytes_out));
+        self.toned(Tone::Dim, format_args!("{took}, {size}, {}, {}", request.client, request.version))
+    }
+
+    fn log(&mut self, component: ComponentId, stream: LogStream, line: &str) -> fmt::Result {
+        let mark = match stream {
+            LogStream::Stdout => "|",
+            LogStream::Stderr => "!",
+        };
+        let name = self.names.component(component).to_owned();
+        self.toned(Tone::Name, format_args!("{name} {mark}"))?;
+        write!(self.text, " {}", clean(line))
+    }
+
+    fn denied(&mut self, component: ComponentId, denial: &Denial) -> fmt::Result {
+        let name = self.names.component(component).to_owned();
+        self.toned(Tone::Odd, format_args!("{name} was refused: {}", clean(&denial.attempt)))?;
+        write!(self.text, "; to allow it: {}", clean(&denial.remedy))
+    }
+
+    fn call(&mut self, call: &Call) -> fmt::Result {
+        let (importer, exporter) = self.names.ends(call.edge);
+        let what = format!("{importer} -> {exporter} {}", clean(self.names.function(call.edge, call.function)));
+        let failed = self.names.edge(call.edge).and_then(|edge| self.names.spec(edge.exporter)).cloned();
+        self.ended(&what, call.duration, call.outcome, failed.as_ref())?;
+        if call.outcome == Outcome::Ok {
+            self.toned(Tone::Dim, format_args!(", {} in, {} out", Size(call.bytes_in), Size(call.bytes_out)))?;
+        }
+        Ok(())
+    }
+
+    fn root(&mut self, root: &Root) -> fmt::Result {
+        let what = self.names.component(root.component).to_owned();
+        let failed = self.names.spec(root.component).cloned();
+        self.ended(&what, root.duration, root.outcome, failed.as_ref())
+    }
+
+    fn ended(&mut self, what: &str, took: Duration, outcome: Outcome, callee: Option<&Component>) -> fmt::Result {
+        let took = Took(took);
+        match outcome {
+            Outcome::Ok => write!(self.text, "{what} {took}"),
+            Outcome::Cancelled => write!(self.text, "{what} cut off by its caller after {took}"),
+            Outcome::Failed(kind) => {
+                self.toned(Tone::Bad, format_args!("{what} failed after {took}: {kind}"))?;
+                match callee.and_then(|callee| advice(kind, callee)) {
+                    Some(advice) => write!(self.text, "; {advice}"),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+/// What to change where a limit of the manifest was the end of a call.
+fn advice(kind: FailureKind, component: &Component) -> Option<String> {
+    let (name, budget) = (&component.name, &component.budget);
+    match kind {
+        FailureKind::Cpu => Some(format!("component.{name}.budget.cpu is {}", Took(budget.cpu))),
+        FailureKind::Memory => Some(format!("component.{name}.budget.memory is {}", budget.memory)),
+        FailureKind::Deadline => {
+            Some(format!("component.{name}.budget.deadline is {}, or its caller's was over", Took(budget.deadline)))
+        }
+        FailureKind::QueueFull => Some(format!(
+            "component.{name}.budget.concurrency is {}, and its queue is {}",
+            budget.concurrency, budget.queue
+        )),
+        FailureKind::NoCapacity => Some(format!("component.{name}.budget.concurrency is {}", budget.concurrency)),
+        FailureKind::Trap
+        | FailureKind::StackOverflow
+        | FailureKind::BadValue
+        | FailureKind::BadArgument
+        | FailureKind::Exit
+        | FailureKind::DeadHandle
+        | FailureKind::HostPanic
+        | FailureKind::Host
+        | FailureKind::WallLost => None,
+    }
+}
+
+/// Text of others, without what moves a cursor, changes a colour or turns the writing round.
+fn clean(text: &str) -> Cow<'_, str> {
+    let harmful = |c: char| {
+        (c.is_control() && c != '\t')
+            || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
+    };
+    if !text.contains(harmful) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().fold(String::with_capacity(text.len() + 8), |mut clean, c| {
+        if harmful(c) {
+            clean.extend(c.escape_default());
+        } else {
+            clean.push(c);
+        }
+        clean
+    }))
+}
+
+/// A duration, with three digits that matter.
+struct Took(Duration);
+
+impl fmt::Display for Took {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let micros = self.0.as_secs_f64() * 1e6;
+        match micros {
+            0.0..1e3 => write!(f, "{micros:.0} µs"),
+            1e3..1e4 => write!(f, "{:.1} ms", micros / 1e3),
+            1e4..1e6 => write!(f, "{:.0} ms", micros / 1e3),
+            _ => write!(f, "{:.1} s", micros / 1e6),
+        }
+    }
+}
+
+/// A number of bytes, rounded.
+struct Size(u64);
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tenths = |shift: u32| {
+            let whole = self.0 >> shift;
+            (whole, (self.0 - (whole << shift)) * 10 >> shift)
+        };
+        let (unit, (whole, tenth)) = match self.0 {
+            0..0x400 => return write!(f, "{} B", self.0),
+            0x400..0x10_0000 => ("KiB", tenths(10)),
+            0x10_0000..0x4000_0000 => ("MiB", tenths(20)),
+            _ => ("GiB", tenths(30)),
+        };
+        write!(f, "{whole}.{tenth} {unit}")
+    }
+}

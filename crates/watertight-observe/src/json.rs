@@ -1,0 +1,175 @@
+//! JSON lines: one object a line for each event, with names instead of indices, for machines.
+//!
+//! Every line has `time` (RFC 3339, UTC), `pid` (cells and call trees are numbered within a process) and `event`;
+//! durations are whole nanoseconds. Keys are only ever added.
+
+use std::{io::Write, sync::Arc};
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use watertight_model::{
+    app::App,
+    event::{CellEnd, Event, Outcome, WorkerChange},
+};
+
+use crate::{
+    bus::{Record, Sink},
+    kind::Interest,
+    lines::Lines,
+    names::Names,
+    timestamp::Timestamp,
+};
+
+/// Writes every event as a line of JSON.
+#[derive(Debug)]
+pub struct JsonLines<W> {
+    lines: Lines<W>,
+    names: Names,
+    interest: Interest,
+    pid: u32,
+    line: Vec<u8>,
+}
+
+impl<W: Write + Send + 'static> JsonLines<W> {
+    /// Writes events of these kinds to `out`, each line in one piece. `pid` is this process's.
+    pub fn new(out: W, app: Arc<App>, interest: Interest, pid: u32) -> Self {
+        Self { lines: Lines::new(out), names: Names::new(app), interest, pid, line: Vec::new() }
+    }
+}
+
+impl<W: Write + Send + 'static> Sink for JsonLines<W> {
+    fn interest(&self) -> Interest {
+        self.interest
+    }
+
+    fn take(&mut self, record: &Record) {
+        self.line.clear();
+        let named = Named { names: &self.names, record, pid: self.pid };
+        // Writing to memory, of values that are all representable, does not fail; a line that did would only be lost.
+        if serde_json::to_writer(&mut self.line, &named).is_ok() {
+            self.line.push(b'\n');
+            self.lines.add(&self.line);
+        }
+    }
+
+    fn flush(&mut self) {
+        self.lines.flush();
+    }
+}
+
+struct Named<'a> {
+    names: &'a Names,
+    record: &'a Record,
+    pid: u32,
+}
+
+impl Serialize for Named<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("time", &Timestamp(self.record.at).to_string())?;
+        map.serialize_entry("pid", &self.pid)?;
+        self.event(&mut map)?;
+        map.end()
+    }
+}
+
+impl Named<'_> {
+    fn event<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        let names = self.names;
+        match &self.record.event {
+            Event::Call(call) => {
+                let (importer, exporter) = names.ends(call.edge);
+                map.serialize_entry("event", "call")?;
+                map.serialize_entry("tree", &call.tree)?;
+                map.serialize_entry("edge", &format!("{importer}->{exporter}"))?;
+                map.serialize_entry("import", names.edge(call.edge).map_or("?", |edge| &edge.import))?;
+                map.serialize_entry("function", names.function(call.edge, call.function))?;
+                map.serialize_entry("duration_ns", &nanos(call.duration))?;
+                map.serialize_entry("bytes_in", &call.bytes_in)?;
+                map.serialize_entry("bytes_out", &call.bytes_out)?;
+                outcome(map, call.outcome)
+            }
+            Event::Root(root) => {
+                map.serialize_entry("event", "root")?;
+                map.serialize_entry("tree", &root.tree)?;
+                map.serialize_entry("component", names.component(root.component))?;
+                map.serialize_entry("duration_ns", &nanos(root.duration))?;
+                outcome(map, root.outcome)
+            }
+            Event::CellStarted { cell, component } => {
+                map.serialize_entry("event", "cell-started")?;
+                map.serialize_entry("cell", cell)?;
+                map.serialize_entry("component", names.component(*component))
+            }
+            Event::CellEnded { cell, component, end } => {
+                map.serialize_entry("event", "cell-ended")?;
+                map.serialize_entry("cell", cell)?;
+                map.serialize_entry("component", names.component(*component))?;
+                match end {
+                    CellEnd::Done => map.serialize_entry("end", "done"),
+                    CellEnd::Ejected(failure) => {
+                        map.serialize_entry("end", "ejected")?;
+                        map.serialize_entry("failure", failure)
+                    }
+                }
+            }
+            Event::Denied { component, denial } => {
+                map.serialize_entry("event", "denied")?;
+                map.serialize_entry("component", names.component(*component))?;
+                map.serialize_entry("grant", denial.grant)?;
+                map.serialize_entry("attempt", &denial.attempt)?;
+                map.serialize_entry("remedy", &denial.remedy)
+            }
+            Event::Log { component, stream, line } => {
+                map.serialize_entry("event", "log")?;
+                map.serialize_entry("component", names.component(*component))?;
+                map.serialize_entry("stream", stream)?;
+                map.serialize_entry("line", line)
+            }
+            Event::Request(request) => {
+                map.serialize_entry("event", "request")?;
+                map.serialize_entry("method", &request.method)?;
+                map.serialize_entry("path", &request.path)?;
+                map.serialize_entry("status", &request.status)?;
+                map.serialize_entry("version", request.version)?;
+                map.serialize_entry("client", &request.client)?;
+                map.serialize_entry("route", &request.route.map(|route| names.route(route)))?;
+                map.serialize_entry("bytes_in", &request.bytes_in)?;
+                map.serialize_entry("bytes_out", &request.bytes_out)?;
+                map.serialize_entry("duration_ns", &nanos(request.duration))
+            }
+            Event::Worker { worker, change } => {
+                map.serialize_entry("event", "worker")?;
+                map.serialize_entry("worker", worker)?;
+                match change {
+                    WorkerChange::Started { pid } => {
+                        map.serialize_entry("change", "started")?;
+                        map.serialize_entry("worker_pid", pid)
+                    }
+                    WorkerChange::Ended { how } => {
+                        map.serialize_entry("change", "ended")?;
+                        map.serialize_entry("how", how)
+                    }
+                }
+            }
+            Event::Dropped { count } => {
+                map.serialize_entry("event", "dropped")?;
+                map.serialize_entry("count", count)
+            }
+        }
+    }
+}
+
+fn outcome<M: SerializeMap>(map: &mut M, outcome: Outcome) -> Result<(), M::Error> {
+    match outcome {
+        Outcome::Ok => map.serialize_entry("outcome", "ok"),
+        Outcome::Cancelled => map.serialize_entry("outcome", "cancelled"),
+        Outcome::Failed(failure) => {
+            map.serialize_entry("outcome", "failed")?;
+            map.serialize_entry("failure", &failure)
+        }
+    }
+}
+
+fn nanos(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

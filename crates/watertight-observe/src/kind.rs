@@ -1,0 +1,120 @@
+//! Kinds of events, and which of them a sink wants. What nobody wants is dropped before it costs anything.
+
+use watertight_model::event::{CellEnd, Event, Outcome};
+
+/// What an event is about, as finely as sinks choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// A call that returned or was cut off by its caller.
+    Call,
+    /// A call that failed.
+    CallFailed,
+    /// A root call that returned or was cut off.
+    Root,
+    /// A root call that failed.
+    RootFailed,
+    /// A cell came to life.
+    CellStarted,
+    /// A cell's lifetime was over.
+    CellEnded,
+    /// A cell failed and was thrown out.
+    CellEjected,
+    /// A use that was not granted.
+    Denied,
+    /// A line that a guest wrote.
+    Log,
+    /// An HTTP exchange.
+    Request,
+    /// A worker process.
+    Worker,
+    /// Events were lost.
+    Dropped,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 12] = [
+        Self::Call,
+        Self::CallFailed,
+        Self::Root,
+        Self::RootFailed,
+        Self::CellStarted,
+        Self::CellEnded,
+        Self::CellEjected,
+        Self::Denied,
+        Self::Log,
+        Self::Request,
+        Self::Worker,
+        Self::Dropped,
+    ];
+
+    /// The kind of an event.
+    #[must_use]
+    pub fn of(event: &Event) -> Self {
+        let by_outcome = |outcome, fine, failed| match outcome {
+            Outcome::Ok | Outcome::Cancelled => fine,
+            Outcome::Failed(_) => failed,
+        };
+        match event {
+            Event::Call(call) => by_outcome(call.outcome, Self::Call, Self::CallFailed),
+            Event::Root(root) => by_outcome(root.outcome, Self::Root, Self::RootFailed),
+            Event::CellStarted { .. } => Self::CellStarted,
+            Event::CellEnded { end: CellEnd::Done, .. } => Self::CellEnded,
+            Event::CellEnded { end: CellEnd::Ejected(_), .. } => Self::CellEjected,
+            Event::Denied { .. } => Self::Denied,
+            Event::Log { .. } => Self::Log,
+            Event::Request(_) => Self::Request,
+            Event::Worker { .. } => Self::Worker,
+            Event::Dropped { .. } => Self::Dropped,
+        }
+    }
+}
+
+/// A set of kinds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Interest(u16);
+
+impl Interest {
+    /// Every kind.
+    #[must_use]
+    pub fn all() -> Self {
+        Self::in_kinds(&Kind::ALL)
+    }
+
+    /// These kinds.
+    #[must_use]
+    pub fn in_kinds(kinds: &[Kind]) -> Self {
+        Self(kinds.iter().fold(0, |bits, kind| bits | bit(*kind)))
+    }
+
+    /// These kinds, and those.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether a kind is among them.
+    #[must_use]
+    pub fn has(self, kind: Kind) -> bool {
+        self.0 & bit(kind) != 0
+    }
+}
+
+const fn bit(kind: Kind) -> u16 {
+    1 << kind as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_a_bit_of_its_own() {
+        for kind in Kind::ALL {
+            let alone = Interest::in_kinds(&[kind]);
+            assert_eq!(Kind::ALL.into_iter().filter(|other| alone.has(*other)).collect::<Vec<_>>(), [kind]);
+            assert!(Interest::all().has(kind));
+            assert!(!Interest::default().has(kind));
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Every kind of event, as both logs show it.
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    sync::{Arc, mpsc},
+    time::{Duration, UNIX_EPOCH},
+};
+
+use watertight_model::{
+    app::{
+        App, Component, ComponentId, Edge, EdgeId, EdgeShape, Function, FunctionId, HttpHandler, HttpTrigger, Lifetime,
+        OnFailure, SourceKind, Wall,
+    },
+    budget::Budget,
+    event::{Call, CellEnd, CellId, Denial, Event, LogStream, Outcome, Request, Root, TreeId, WorkerChange},
+    failure::FailureKind,
+    grant::Grants,
+};
+use watertight_observe::{Detail, HumanLog, HumanStyle, Interest, JsonLines, Kind, Record, Sink};
+
+fn app() -> Arc<App> {
+    let component = |id, name: &str| Component {
+        id: ComponentId(id),
+        name: name.to_owned(),
+        source: PathBuf::from(format!("{name}.wasm")),
+        wall: Wall::Cell,
+        lifetime: Lifetime::Request,
+        grants: Grants::default(),
+        budget: Budget::default(),
+        fused: Vec::new(),
+        fused_edges: Vec::new(),
+        asynchronous: false,
+        kind: SourceKind::Component,
+    };
+    let function = Function {
+        name: "render".to_owned(),
+        signature: "render: func(text: string) -> string".to_owned(),
+        on_failure: OnFailure::Trap,
+        unmapped_error: None,
+    };
+    let edge = Edge {
+        id: EdgeId(0),
+        importer: ComponentId(0),
+        exporter: ComponentId(1),
+        import: "press:markdown/render@0.1.0".to_owned(),
+        export: "press:markdown/render@0.1.0".to_owned(),
+        shape: EdgeShape::Interface,
+        deadline: None,
+        functions: vec![function],
+    };
+    Arc::new(App {
+        name: "press".to_owned(),
+        version: "0.1.0".to_owned(),
+        components: vec![component(0, "web"), component(1, "markdown")],
+        edges: vec![edge],
+        http: vec![HttpTrigger { route: "/...".to_owned(), component: ComponentId(0), handler: HttpHandler::P2 }],
+    })
+}
+
+fn events() -> Vec<Event> {
+    let call = |outcome, micros| {
+        Event::Call(Call {
+            tree: TreeId(7),
+            edge: EdgeId(0),
+            function: FunctionId(0),
+            duration: Duration::from_micros(micros),
+            bytes_in: 12,
+            bytes_out: 64 << 10,
+            outcome,
+        })
+    };
+    let root = |outcome| {
+        let duration = Duration::from_millis(1234);
+        Event::Root(Root { tree: TreeId(7), component: ComponentId(0), duration, outcome })
+    };
+    let request = |status, path: &str| {
+        Event::Request(Request {
+            method: "GET".to_owned(),
+            path: path.to_owned(),
+            status,
+            version: "HTTP/2.0",
+            client: [127, 0, 0, 1].into(),
+            route: (status != 404).then_some(0),
+            bytes_in: 0,
+            bytes_out: 1_300_000,
+            duration: Duration::from_micros(3210),
+        })
+    };
+    let log = |stream, line: &str| Event::Log { component: ComponentId(1), stream, line: line.to_owned() };
+    let (cell, component) = (CellId(3), ComponentId(1));
+    vec![
+        Event::CellStarted { cell, component },
+        call(Outcome::Ok, 412),
+        call(Outcome::Cancelled, 12_345),
+        call(Outcome::Failed(FailureKind::Memory), 35_000),
+        call(Outcome::Failed(FailureKind::Deadline), 5_000_000),
+        root(Outcome::Ok),
+        root(Outcome::Failed(FailureKind::Trap)),
+        root(Outcome::Failed(FailureKind::QueueFull)),
+        Event::CellEnded { cell, component, end: CellEnd::Done },
+        Event::CellEnded { cell, component, end: CellEnd::Ejected(FailureKind::StackOverflow) },
+        Event::Denied {
+            component,
+            denial: Denial {
+                grant: "tcp",
+                attempt: "connect to 10.0.0.1:22".to_owned(),
+                remedy: "component.markdown.grants.tcp = [\"10.0.0.1:22\"]".to_owned(),
+            },
+        },
+        log(LogStream::Stdout, "rendered 3 pages"),
+        log(LogStream::Stderr, "a \u{1b}[31mred\u{1b}[0m line\r\n2026-01-01 worker 0 is gone\u{202e}"),
+        request(200, "/docs?q=1"),
+        request(404, "/missing"),
+        request(500, "/broken"),
+        request(0, "/left"),
+        Event::Worker { worker: 1, change: WorkerChange::Started { pid: 4242 } },
+        Event::Worker { worker: 1, change: WorkerChange::Ended { how: "signal: 9 (SIGKILL)".to_owned() } },
+        Event::Dropped { count: 17 },
+        // No sink stops at an index that the app does not have.
+        Event::CellStarted { cell, component: ComponentId(99) },
+    ]
+}
+
+/// What a sink writes into this comes out of the channel.
+struct Wire(mpsc::Sender<Vec<u8>>);
+
+impl Write for Wire {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.send(bytes.to_vec()).map_err(|_| io::ErrorKind::BrokenPipe)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What a sink writes of all events it wants.
+fn written<S: Sink>(make: impl FnOnce(Wire) -> S) -> String {
+    let (sender, receiver) = mpsc::channel();
+    let mut sink = make(Wire(sender));
+    let at = UNIX_EPOCH + Duration::from_millis(1_770_091_445_006);
+    for event in events() {
+        if sink.interest().has(Kind::of(&event)) {
+            sink.take(&Record { at, event });
+        }
+    }
+    sink.flush();
+    drop(sink);
+    String::from_utf8(receiver.iter().flatten().collect()).expect("logs are text")
+}
+
+fn human(detail: Detail, style: HumanStyle) -> String {
+    written(|out| HumanLog::new(out, app(), detail, style))
+}
+
+#[test]
+fn the_human_log_tells_of_requests_denials_failures_workers_and_guest_lines() {
+    insta::assert_snapshot!(human(Detail::Normal, HumanStyle::Plain));
+}
+
+#[test]
+fn a_quiet_log_leaves_out_requests_and_guest_lines() {
+    let log = human(Detail::Quiet, HumanStyle::Terminal);
+    assert!(!log.contains("GET") && !log.contains("rendered"), "{log}");
+    assert!(log.contains("was refused") && log.contains("failed after"), "{log}");
+}
+
+#[test]
+fn a_verbose_log_tells_of_every_call_and_cell() {
+    insta::assert_snapshot!(human(Detail::Verbose, HumanStyle::Terminal));
+}
+
+#[test]
+fn colours_are_for_terminals_and_guests_have_none() {
+    assert!(!human(Detail::Verbose, HumanStyle::Plain).contains('\u{1b}'));
+    assert!(!human(Detail::Verbose, HumanStyle::Terminal).contains('\u{1b}'));
+    let log = human(Detail::Normal, HumanStyle::Colours);
+    assert!(log.contains("\u{1b}[32m200\u{1b}[0m"), "{log}");
+    assert!(!log.contains("\u{1b}[31mred"), "{log}");
+}
+
+#[test]
+fn json_lines_name_what_events_number() {
+    let lines = written(|out| JsonLines::new(out, app(), Interest::all(), 4241));
+    for line in lines.lines() {
+        let value: serde_json::Value = serde_json::from_str(line).expect("each line is JSON");
+        assert!(value["event"].is_string() && value["pid"] == 4241, "{line}");
+    }
+    insta::assert_snapshot!(lines);
+}
+
+#[test]
+fn a_reader_that_went_away_is_no_error() {
+    let (sender, receiver) = mpsc::channel();
+    drop(receiver);
+    let mut sink = JsonLines::new(Wire(sender), app(), Interest::all(), 1);
+    for event in events() {
+        sink.take(&Record { at: UNIX_EPOCH, event });
+        sink.flush();
+    }
+}
