@@ -1,3 +1,48 @@
-//! Run an application as a graph of isolated WebAssembly components
+//! Run an application as a graph of isolated WebAssembly components.
+//!
+//! A [`Node`] is an app that runs: each of its components in a store of its own, with the rights and budgets that the manifest
+//! gives it, and every call between them contained. This crate joins the others; `watertight serve` and `watertight run` are
+//! thin programs around it.
+//!
+//! ```no_run
+//! use watertight::{HttpConfig, Node};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let node = Node::builder().app("examples/press").cache_dir("/var/cache/press").load()?;
+//!
+//! // Call any export, with values or with text.
+//! let html = node.invoke_text(r##"press:markdown/render#to-html("# Hello")"##, None).await?;
+//! println!("{}", html.unwrap_or_default());
+//!
+//! // Serve the routes of the manifest, until told to stop.
+//! let server = node.serve("127.0.0.1:8080", HttpConfig::default(), None)?;
+//! println!("http://{}", server.address());
+//! tokio::signal::ctrl_c().await?;
+//! server.stop().await;
+//! node.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
 
+pub mod inspect;
+mod invoke;
+mod node;
+mod orders;
+pub mod serve;
+pub mod source;
 pub mod supervisor;
+pub mod worker;
+
+pub use self::{
+    invoke::{Export, InvokeError, Val},
+    node::{CompiledNode, Node, NodeBuilder, NodeError, RunError},
+    orders::{Orders, OrdersError, PostedOrders},
+    serve::{ServeError, Server, TlsFiles},
+    source::{AppSource, CheckedApp, ReadError, Rejected},
+};
+pub use watertight_host::{Console, Output};
+pub use watertight_ingress::{Drained, HttpConfig};
+pub use watertight_model as model;
+pub use watertight_observe as observe;
+pub use watertight_runtime::{CacheError, CompileCache, LoadError, NoProgress, Origin, PoolPlan, Progress, types};

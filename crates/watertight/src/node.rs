@@ -1,0 +1,301 @@
+//! The composition root: from an app's files to a node that runs it, one line for each step.
+//!
+//! ```text
+//! AppSource ── check ──▶ CheckedApp ── compile ──▶ CompiledNode ── start ──▶ Node ── serve, invoke, run
+//!   read                  sound                     compiled, pools planned    engines running
+//! ```
+//!
+//! [`NodeBuilder`] goes the whole way; the steps are public for programs that show what happens on it.
+
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+
+use tokio_util::task::TaskTracker;
+use watertight_host::{Console, HostCell, WasiHost};
+use watertight_ingress::HttpConfig;
+use watertight_model::{
+    app::{App, ComponentId, Wall},
+    event::{EventSink, NoSink},
+    failure::CallError,
+    problem::Problem,
+};
+use watertight_runtime::{CacheError, CompileCache, CompiledApp, LoadError, NoProgress, PoolPlan, Progress, RunningApp};
+
+use crate::{
+    invoke::{self, Export, InvokeError, Val},
+    serve::{self, ServeError, Server, TlsFiles},
+    source::{AppSource, CheckedApp, ReadError, Rejected},
+};
+
+/// How long [`Node::shutdown`] waits for what guests still do after their answers.
+const AFTER_LIMIT: Duration = Duration::from_secs(5);
+
+/// An app whose components are compiled, with the pools they need.
+#[derive(Debug)]
+pub struct CompiledNode {
+    compiled: CompiledApp,
+    base: PathBuf,
+    warnings: Vec<Problem>,
+}
+
+/// A running app: its components can be called, and its routes served. Needs a Tokio runtime; one thread is enough.
+pub struct Node {
+    running: RunningApp<HostCell>,
+    compiled: CompiledNode,
+    /// What guests still do after their answers.
+    after: TaskTracker,
+}
+
+/// Why an app does not run: everything that is wrong, as far as it could be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// Nothing that could be an app is there.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The app is not sound.
+    #[error(transparent)]
+    Rejected(#[from] Rejected),
+    /// Compiled code has no place to go.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// The app cannot be loaded: every reason.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Load(Vec<LoadError>),
+    /// The builder was not told which app, or where compiled code goes.
+    #[error("the node was not told {0}")]
+    Incomplete(&'static str),
+}
+
+impl CheckedApp {
+    /// Compiles every component, or takes it from the cache, and plans the pools for these roots: the components that are
+    /// entered from outside, each with how many calls at once. [`CheckedApp::all_roots`] are those of a server.
+    ///
+    /// # Errors
+    /// Every component that cannot be compiled, and every pool that this machine cannot have.
+    pub fn compile(
+        &self,
+        cache: CompileCache,
+        roots: &[(ComponentId, u32)],
+        progress: &dyn Progress,
+    ) -> Result<CompiledNode, NodeError> {
+        let compiled = CompiledApp::compile(Arc::clone(&self.app), &self.sources, cache, roots, progress)
+            .map_err(NodeError::Load)?;
+        Ok(CompiledNode { compiled, base: self.base.clone(), warnings: self.warnings.clone() })
+    }
+
+    /// The components that are entered from outside when the app is served or embedded: those of its routes, and those that no
+    /// other component uses; each with its own concurrency.
+    #[must_use]
+    pub fn all_roots(&self) -> Vec<(ComponentId, u32)> {
+        let app = &self.app;
+        let entered = |id| app.http.iter().any(|trigger| trigger.component == id);
+        let used = |id| app.edges.iter().any(|edge| edge.exporter == id);
+        app.components
+            .iter()
+            .filter(|component| component.wall == Wall::Cell && (entered(component.id) || !used(component.id)))
+            .map(|component| (component.id, component.budget.concurrency))
+            .collect()
+    }
+}
+
+impl CompiledNode {
+    /// What each engine will set aside.
+    #[must_use]
+    pub fn pools(&self) -> &[PoolPlan] {
+        self.compiled.pools()
+    }
+
+    /// The checked app.
+    #[must_use]
+    pub fn app(&self) -> &Arc<App> {
+        self.compiled.app()
+    }
+
+    /// Starts the engines and links every component to the host and to the others. `console` is for the one component that is
+    /// run as a command.
+    ///
+    /// # Errors
+    /// Every edge that cannot be put in place, every import that nobody meets, an engine that cannot start.
+    pub fn start(self, console: Option<Console>, events: Arc<dyn EventSink>) -> Result<Node, NodeError> {
+        let mut host = WasiHost::new(Arc::clone(self.app()), &self.base);
+        if let Some(console) = console {
+            host = host.with_console(console);
+        }
+        let running = self.compiled.start(Arc::new(host), events).map_err(NodeError::Load)?;
+        Ok(Node { running, compiled: self, after: TaskTracker::new() })
+    }
+}
+
+impl Node {
+    /// Begins with nothing: an app and a place for compiled code are needed, the rest has defaults.
+    #[must_use]
+    pub fn builder() -> NodeBuilder {
+        NodeBuilder::default()
+    }
+
+    /// The checked app.
+    #[must_use]
+    pub fn app(&self) -> &Arc<App> {
+        self.running.app()
+    }
+
+    /// Problems of the manifest that keep nothing from running.
+    #[must_use]
+    pub fn warnings(&self) -> &[Problem] {
+        &self.compiled.warnings
+    }
+
+    /// What each engine has set aside.
+    #[must_use]
+    pub fn pools(&self) -> &[PoolPlan] {
+        self.compiled.pools()
+    }
+
+    /// Every function that can be invoked.
+    #[must_use]
+    pub fn exports(&self) -> Vec<Export> {
+        invoke::exports(&self.running)
+    }
+
+    /// Finds an exported function: `ns:pkg/interface#function` with or without a version, or the name of a function that the
+    /// world itself exports; `component` chooses between several that export it.
+    ///
+    /// # Errors
+    /// When nobody exports it, or several do.
+    pub fn export(&self, function: &str, component: Option<&str>) -> Result<Export, InvokeError> {
+        invoke::find(self.exports(), function, component)
+    }
+
+    /// Calls an exported function in a call tree of its own, under its component's budgets.
+    ///
+    /// # Errors
+    /// When the arguments have other types than the parameters, or the call fails.
+    pub async fn invoke(&self, export: &Export, arguments: &[Val]) -> Result<Option<Val>, InvokeError> {
+        invoke::call(&self.running, export, arguments.to_vec()).await
+    }
+
+    /// Calls an exported function as text: `ns:pkg/interface#function(arguments in WAVE)`. The result is WAVE too; `None` where the
+    /// function returns nothing.
+    ///
+    /// # Errors
+    /// As [`Node::export`] and [`Node::invoke`], and when the text is not WAVE or a value has no text.
+    pub async fn invoke_text(&self, call: &str, component: Option<&str>) -> Result<Option<String>, InvokeError> {
+        let (function, arguments) = invoke::split_call(call)?;
+        let export = self.export(function, component)?;
+        let arguments = invoke::read_arguments(&export, arguments)?;
+        let result = self.invoke(&export, &arguments).await?;
+        result.map(|result| invoke::write_value(&export, &result)).transpose()
+    }
+
+    /// Runs the command that a component exports (`wasi:cli/run`), and returns its exit code.
+    ///
+    /// # Errors
+    /// When the component exports none, or fails in another way than by its exit code.
+    pub async fn run(&self, component: ComponentId) -> Result<i32, RunError> {
+        let name = || self.app().component(component).name.clone();
+        let command = watertight_host::command::Command::find(self.running.instance_pre(component).component())
+            .ok_or_else(|| RunError::NoCommand(name()))?;
+        let root = self.running.enter(component).await?;
+        Ok(command.run(root).await?)
+    }
+
+    /// The routes and what answers them, for serving on sockets of the caller's own.
+    ///
+    /// # Errors
+    /// When the app has no routes.
+    pub fn site(&self) -> Result<serve::Site, ServeError> {
+        serve::Site::new(&self.running, &self.after)
+    }
+
+    /// Serves the app's routes on an address, in this process and on the runtime of the caller. Port 0 chooses a free one.
+    ///
+    /// # Errors
+    /// When the app has no routes, the address cannot be had, or the certificate cannot be used.
+    pub fn serve(&self, address: &str, http: HttpConfig, tls: Option<&TlsFiles>) -> Result<Server, ServeError> {
+        serve::start(self.site()?, address, http, tls)
+    }
+
+    /// Waits for what guests still do after their answers, for a few seconds, and ends the node. Servers are stopped before.
+    pub async fn shutdown(self) {
+        self.after.close();
+        // What does not end is cut off when the node is dropped.
+        let _ = tokio::time::timeout(AFTER_LIMIT, self.after.wait()).await;
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node").field("app", &self.app().name).finish_non_exhaustive()
+    }
+}
+
+/// Why a command gave no exit code.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The component is no command.
+    #[error("component `{0}` is no command: it does not export wasi:cli/run; call one of its functions with --invoke")]
+    NoCommand(String),
+    /// It failed.
+    #[error(transparent)]
+    Call(#[from] CallError),
+}
+
+/// Where a node's events go, once its app is known.
+type EventsFor = Box<dyn FnOnce(&Arc<App>) -> Arc<dyn EventSink>>;
+
+/// Makes a [`Node`].
+#[derive(Default)]
+pub struct NodeBuilder {
+    source: Option<Result<AppSource, ReadError>>,
+    cache: Option<PathBuf>,
+    events: Option<EventsFor>,
+}
+
+impl NodeBuilder {
+    /// The app: a folder with a `watertight.toml`, a manifest, or a `.wasm` file.
+    #[must_use]
+    pub fn app(self, path: impl AsRef<std::path::Path>) -> Self {
+        Self { source: Some(AppSource::read(path.as_ref())), ..self }
+    }
+
+    /// The app, from somewhere else than files.
+    #[must_use]
+    pub fn source(self, source: AppSource) -> Self {
+        Self { source: Some(Ok(source)), ..self }
+    }
+
+    /// The folder of the compile cache: shared by any number of processes, only as trustworthy as who can write to it.
+    #[must_use]
+    pub fn cache_dir(self, folder: impl Into<PathBuf>) -> Self {
+        Self { cache: Some(folder.into()), ..self }
+    }
+
+    /// Where events go; nowhere by default. A sink must be quick: see [`watertight_observe::Bus`].
+    #[must_use]
+    pub fn events(self, sink: Arc<dyn EventSink>) -> Self {
+        self.events_for(move |_| sink)
+    }
+
+    /// Where events go, for sinks that need the app to name what events number.
+    #[must_use]
+    pub fn events_for(self, make: impl FnOnce(&Arc<App>) -> Arc<dyn EventSink> + 'static) -> Self {
+        Self { events: Some(Box::new(make)), ..self }
+    }
+
+    /// Checks, compiles and starts the app.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the first step that fails.
+    pub fn load(self) -> Result<Node, NodeError> {
+        let checked = self.source.ok_or(NodeError::Incomplete("which app to run"))??.check()?;
+        let cache = self.cache.ok_or(NodeError::Incomplete("where compiled code goes: give a cache_dir"))?;
+        let events = self.events.map_or_else(|| Arc::new(NoSink) as Arc<dyn EventSink>, |make| make(&checked.app));
+        let roots = checked.all_roots();
+        checked.compile(CompileCache::open(&cache)?, &roots, &NoProgress)?.start(None, events)
+    }
+}
+
+impl fmt::Debug for NodeBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NodeBuilder").field("cache", &self.cache).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,193 @@
+//! From a request to a component and back, in this process: the app's routes, their handlers, and a server around them.
+//!
+//! It joins two crates that do not know each other: `watertight-ingress` speaks HTTP and knows no guests, `watertight-host`
+//! runs guests and knows no sockets. A request runs in its connection's own task; nothing is handed between threads.
+
+use std::{fmt, io, net::SocketAddr, path::PathBuf, sync::Arc};
+
+use http::{Request, Response};
+use tokio::task::JoinHandle;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use watertight_host::{
+    HostCell,
+    http::{AnswerBody, Handler as GuestHandler},
+};
+use watertight_ingress::{
+    Access, Arrival, Drained, Handler, HttpConfig, HttpServer, Refusal, RequestBody, RouteError, Router, TlsConfig,
+    TlsError,
+};
+use watertight_model::{app::ComponentId, event::Event};
+use watertight_runtime::RunningApp;
+
+use crate::supervisor::{ListenError, Listeners, parse_address};
+
+/// The routes of an app and what answers them.
+pub struct Site {
+    router: Router,
+    handlers: Handlers,
+}
+
+/// A certificate chain and its key, as PEM files.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct TlsFiles {
+    /// The certificate, the server's own first.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// Why an app cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Nothing would ever be answered.
+    #[error(
+        "app `{0}` has no routes: add a [[trigger.http]] with a route and a component that exports wasi:http/incoming-handler or wasi:http/handler"
+    )]
+    NoRoutes(String),
+    /// A routed component has no handler.
+    #[error("component `{0}` has a route, but exports no HTTP handler")]
+    NoHandler(String),
+    /// The routes cannot be told apart.
+    #[error(transparent)]
+    Route(#[from] RouteError),
+    /// The address cannot be had.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The system refuses.
+    #[error("cannot serve: {0}")]
+    Io(#[from] io::Error),
+}
+
+impl TlsFiles {
+    /// Reads and checks both files.
+    ///
+    /// # Errors
+    /// What is wrong with which file.
+    pub fn load(&self) -> Result<TlsConfig, TlsError> {
+        TlsConfig::load(&self.cert, &self.key)
+    }
+}
+
+impl Site {
+    pub(crate) fn new(running: &RunningApp<HostCell>, after: &TaskTracker) -> Result<Self, ServeError> {
+        let app = running.app();
+        if app.http.is_empty() {
+            return Err(ServeError::NoRoutes(app.name.clone()));
+        }
+        let router = Router::new(app.http.iter().map(|trigger| &trigger.route))?;
+        let handler = |trigger: &watertight_model::app::HttpTrigger| {
+            let component = running.instance_pre(trigger.component).component();
+            let handler = GuestHandler::find(component, trigger.handler)
+                .ok_or_else(|| ServeError::NoHandler(app.component(trigger.component).name.clone()))?;
+            Ok(Route { component: trigger.component, handler })
+        };
+        let routes = app.http.iter().map(handler).collect::<Result<_, ServeError>>()?;
+        let tracker = after.clone();
+        let after: watertight_host::http::After = Arc::new(move |rest| drop(tracker.spawn(rest)));
+        Ok(Self { router, handlers: Handlers { running: running.clone(), routes, after } })
+    }
+
+    /// A server for this site.
+    #[must_use]
+    pub fn server(self, http: HttpConfig, tls: Option<&TlsConfig>) -> HttpServer<impl Handler + use<>> {
+        let server = HttpServer::new(http, self.router, self.handlers);
+        match tls {
+            Some(tls) => server.with_tls(tls),
+            None => server,
+        }
+    }
+}
+
+impl fmt::Debug for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Site").field("router", &self.router).finish_non_exhaustive()
+    }
+}
+
+struct Handlers {
+    running: RunningApp<HostCell>,
+    routes: Vec<Route>,
+    after: watertight_host::http::After,
+}
+
+struct Route {
+    component: ComponentId,
+    handler: GuestHandler,
+}
+
+impl Handler for Handlers {
+    type Body = AnswerBody;
+
+    async fn handle(&self, arrival: Arrival, request: Request<RequestBody>) -> Result<Response<AnswerBody>, Refusal> {
+        use watertight_host::http::{ServeError as GuestError, serve};
+
+        let route = &self.routes[arrival.route.0 as usize];
+        let root = self.running.enter(route.component).await.map_err(|error| {
+            tracing::debug!(%error, "not admitted");
+            Refusal::from(&error)
+        })?;
+        serve(root, route.handler, request, arrival.secure, &self.after).await.map_err(|error| {
+            tracing::debug!(%error, "no answer");
+            match &error {
+                GuestError::Call(error) => Refusal::from(error),
+                GuestError::NoAnswer => Refusal::BadAnswer("the guest ended without an answer"),
+                GuestError::Refused(_) => Refusal::BadAnswer("the guest answered with an error"),
+                GuestError::NoHost => Refusal::Malformed("no host"),
+            }
+        })
+    }
+
+    fn settled(&self, access: &Access<'_>) {
+        self.running.events().emit(Event::Request(access.into()));
+    }
+}
+
+/// A server that runs on the caller's runtime. Dropping it cuts every connection; [`Server::stop`] drains them.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    shutdown: CancellationToken,
+    task: JoinHandle<Drained>,
+}
+
+/// Listens and serves.
+pub(crate) fn start(
+    site: Site,
+    address: &str,
+    http: HttpConfig,
+    tls: Option<&TlsFiles>,
+) -> Result<Server, ServeError> {
+    let tls = tls.map(TlsFiles::load).transpose()?;
+    let listeners = Listeners::bind(parse_address(address)?, 1)?;
+    let address = listeners.address();
+    let listener = listeners.into_first().ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected))?;
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let shutdown = CancellationToken::new();
+    let (server, stop) = (site.server(http, tls.as_ref()), shutdown.clone());
+    let task = tokio::spawn(async move { server.serve(listener, stop).await });
+    Ok(Server { address, shutdown, task })
+}
+
+impl Server {
+    /// The address it listens on, with the port that was chosen.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Takes no more connections, lets requests in flight finish within the drain's time, and says how many were cut.
+    pub async fn stop(mut self) -> Drained {
+        self.shutdown.cancel();
+        // The server's task ends by itself; one that was lost with its runtime has cut nothing that still was.
+        (&mut self.task).await.unwrap_or(Drained { cut: 0 })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
