@@ -216,6 +216,16 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_lists_every_guest() {
+        let repository = repository();
+        let readme = std::fs::read_to_string(repository.join("guests/README.md")).expect("there is a README");
+        for guest in all(&repository).expect("the guests are listed") {
+            let named = guest.name.contains('/') || readme.contains(&format!("`{}`", guest.name));
+            assert!(named, "guests/README.md does not name `{}`", guest.name);
+        }
+    }
+
+    #[test]
     fn a_path_is_found_wherever_it_is() {
         let paths = ["/home/".to_owned()];
         assert_eq!(leaked(b"\0asm /home/someone/src", &paths), paths);
