@@ -63,7 +63,11 @@ impl Command {
         Ok(run.call_async(store, ()).await?.0)
     }
 
-    async fn call_concurrent(self, store: &mut Store<HostCell>, instance: Instance) -> wasmtime::Result<Result<(), ()>> {
+    async fn call_concurrent(
+        self,
+        store: &mut Store<HostCell>,
+        instance: Instance,
+    ) -> wasmtime::Result<Result<(), ()>> {
         let run = instance.get_typed_func::<(), (Result<(), ()>,)>(&mut *store, &self.function)?;
         store
             .run_concurrent(async move |accessor: &Accessor<HostCell>| Ok(run.call_concurrent(accessor, ()).await?.0))
@@ -73,12 +77,16 @@ impl Command {
 
 /// Makes `exit` end the cell in a way that the runtime tells from a trap, whatever the cell was doing.
 pub(crate) fn link_exit(linker: &mut Linker<HostCell>, p3: bool) -> wasmtime::Result<()> {
-    let interfaces: &[&str] = if p3 { &["wasi:cli/exit@0.2.12", "wasi:cli/exit@0.3.0"] } else { &["wasi:cli/exit@0.2.12"] };
+    let interfaces: &[&str] =
+        if p3 { &["wasi:cli/exit@0.2.12", "wasi:cli/exit@0.3.0"] } else { &["wasi:cli/exit@0.2.12"] };
     for interface in interfaces {
         let mut exit = linker.instance(interface)?;
-        exit.func_wrap("exit", |_: StoreContextMut<'_, HostCell>, (status,): (Result<(), ()>,)| -> wasmtime::Result<()> {
-            Err(ExitStatus(i32::from(status.is_err())).into())
-        })?;
+        exit.func_wrap(
+            "exit",
+            |_: StoreContextMut<'_, HostCell>, (status,): (Result<(), ()>,)| -> wasmtime::Result<()> {
+                Err(ExitStatus(i32::from(status.is_err())).into())
+            },
+        )?;
         exit.func_wrap("exit-with-code", |_: StoreContextMut<'_, HostCell>, (code,): (u8,)| -> wasmtime::Result<()> {
             Err(ExitStatus(code.into()).into())
         })?;

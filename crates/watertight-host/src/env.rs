@@ -18,11 +18,7 @@ pub(crate) fn from_grant(wasi: &mut WasiCtxBuilder, component: &Component, extra
 mod tests {
     use super::*;
     use crate::fixture::app;
-    use wasmtime_wasi::{
-        ResourceTable,
-        cli::WasiCliCtxView,
-        p2::bindings::cli::environment::Host as _,
-    };
+    use wasmtime_wasi::{ResourceTable, cli::WasiCliCtxView, p2::bindings::cli::environment::Host as _};
 
     #[test]
     fn a_guest_sees_what_is_spelled_out_and_nothing_else() {

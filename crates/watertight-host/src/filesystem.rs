@@ -47,7 +47,11 @@ pub(crate) fn from_grant(wasi: &mut WasiCtxBuilder, component: &Component, base_
         };
         let host = base_dir.join(&dir.host);
         wasi.preopened_dir(&host, &dir.guest, perms).with_context(|| {
-            format!("folder {} of component `{}` cannot be opened; create it, or take it out of its grants", host.display(), component.name)
+            format!(
+                "folder {} of component `{}` cannot be opened; create it, or take it out of its grants",
+                host.display(),
+                component.name
+            )
         })?;
     }
     Ok(())
@@ -81,7 +85,11 @@ pub(crate) struct Opening {
 
 impl Files {
     /// Learns the granted folders from the context that [`from_grant`] filled.
-    pub(crate) fn new(reporter: Arc<Reporter>, wasi: &mut WasiCtx, table: &mut ResourceTable) -> wasmtime::Result<Self> {
+    pub(crate) fn new(
+        reporter: Arc<Reporter>,
+        wasi: &mut WasiCtx,
+        table: &mut ResourceTable,
+    ) -> wasmtime::Result<Self> {
         let mut roots = Vec::new();
         if !reporter.component().grants.dirs.is_empty() {
             for (resource, _) in (WasiFilesystemCtxView { ctx: wasi.filesystem(), table }).get_directories()? {
@@ -165,7 +173,8 @@ fn file_of(descriptor: &Descriptor) -> &Arc<File> {
 fn read_only(component: &Component, root: usize, attempt: &str, path: &str) -> Denial {
     let dirs = &component.grants.dirs;
     let guest = dirs.get(root).map_or("", |dir| dir.guest.as_str());
-    let entries = dirs.iter().enumerate().map(|(index, dir)| entry(dir, if index == root { DirMode::Rw } else { dir.mode }));
+    let entries =
+        dirs.iter().enumerate().map(|(index, dir)| entry(dir, if index == root { DirMode::Rw } else { dir.mode }));
     Denial {
         grant: "dirs",
         attempt: format!("{attempt} {} in {guest}, which is read-only", quoted(path)),
@@ -244,7 +253,8 @@ mod tests {
     fn a_folder_that_is_gone_is_named() {
         let app = app(|component| component.grants.dirs = vec![dir("no-such-folder", "/data", DirMode::Ro)]);
         let base = tempfile::tempdir().expect("a temporary folder");
-        let error = from_grant(&mut WasiCtxBuilder::new(), &app.components[0], base.path()).expect_err("it does not exist");
+        let error =
+            from_grant(&mut WasiCtxBuilder::new(), &app.components[0], base.path()).expect_err("it does not exist");
         assert!(error.to_string().contains("no-such-folder"), "{error}");
     }
 }

@@ -65,7 +65,9 @@ impl Recorder {
         self.0
             .lock()
             .iter()
-            .filter_map(|event| if let Event::Log { stream, line, .. } = event { Some((*stream, line.clone())) } else { None })
+            .filter_map(
+                |event| if let Event::Log { stream, line, .. } = event { Some((*stream, line.clone())) } else { None },
+            )
             .collect()
     }
 }

@@ -12,8 +12,8 @@ use watertight_model::app::{App, Component};
 use watertight_runtime::{CellCore, Host, HostResource};
 
 use crate::{
-    cell::HostCell, clocks, command, env, filesystem, filesystem::Files, outbound::Outbound, random, report::Reporter, resources,
-    sockets, sockets::Sockets, stdio, stdio::Console,
+    cell::HostCell, clocks, command, env, filesystem, filesystem::Files, outbound::Outbound, random, report::Reporter,
+    resources, sockets, sockets::Sockets, stdio, stdio::Console,
 };
 
 /// Handles to host resources that one cell may hold; one more traps the guest.

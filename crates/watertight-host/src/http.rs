@@ -114,14 +114,15 @@ where
     match handler.version {
         HttpHandler::P2 => {
             let scheme = if secure { p2::HTTPS } else { p2::HTTP };
-            let call =
-                root.run(move |store, instance| p2::call(store, instance, handler.function, request, scheme, answer).boxed());
+            let call = root.run(move |store, instance| {
+                p2::call(store, instance, handler.function, request, scheme, answer).boxed()
+            });
             drive(Box::pin(call), answered, None, bodiless, after).await
         }
         HttpHandler::P3 => {
             let (reading, read) = oneshot::channel();
-            let call =
-                root.run(move |store, instance| p3::call(store, instance, handler.function, request, answer, read).boxed());
+            let call = root
+                .run(move |store, instance| p3::call(store, instance, handler.function, request, answer, read).boxed());
             drive(Box::pin(call), answered, Some(reading), bodiless, after).await
         }
     }

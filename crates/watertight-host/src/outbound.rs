@@ -208,7 +208,11 @@ mod tests {
     }
 
     /// What becomes of a request to this URI, while `held` others are in flight.
-    async fn sent(component: impl FnOnce(&mut Component), uri: &str, held: usize) -> (Result<(), Error>, Arc<Recorder>) {
+    async fn sent(
+        component: impl FnOnce(&mut Component),
+        uri: &str,
+        held: usize,
+    ) -> (Result<(), Error>, Arc<Recorder>) {
         let recorder = Arc::new(Recorder::default());
         let reporter = Reporter::new(app(component), ComponentId(0), recorder.clone());
         let sockets = Sockets::new(Arc::clone(&reporter));

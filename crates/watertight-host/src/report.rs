@@ -75,7 +75,8 @@ pub(crate) fn budget_of(component: &Component, limit: &str, value: impl std::fmt
 /// The manifest line `component.NAME.TABLE.KEY = VALUE`.
 pub(crate) fn setting(component: &Component, table: &str, key: &str, value: &str) -> String {
     let name = &component.name;
-    let bare = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+    let bare =
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
     let name = if bare { name.clone() } else { quoted(name) };
     format!("component.{name}.{table}.{key} = {value}")
 }

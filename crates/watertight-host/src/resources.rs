@@ -123,7 +123,8 @@ mod tests {
     fn linked(version: &str, resources: &[(&str, &[&str])], asynchronous: bool) -> Vec<(String, ResourceType)> {
         let mut imports = String::new();
         for (interface, names) in resources {
-            let exports: String = names.iter().map(|name| format!("(export \"{name}\" (type (sub resource)))")).collect();
+            let exports: String =
+                names.iter().map(|name| format!("(export \"{name}\" (type (sub resource)))")).collect();
             imports.push_str(&format!("(import \"{interface}@{version}\" (instance {exports}))"));
         }
         let bytes = guest::wat(&format!("(component {imports})"));
@@ -170,7 +171,10 @@ mod tests {
         }
         assert_eq!(missing.into_iter().collect::<Vec<_>>(), ["wasi:io/poll/pollable"], "why, the module's head says");
         for (name, ty) in &listed {
-            assert!(p2.iter().chain(&p3).any(|(known, linked)| known == name && linked == ty), "nothing is linked as {name}");
+            assert!(
+                p2.iter().chain(&p3).any(|(known, linked)| known == name && linked == ty),
+                "nothing is linked as {name}"
+            );
         }
         assert_eq!(movable().len(), listed.len());
     }

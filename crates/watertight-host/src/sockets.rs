@@ -28,11 +28,7 @@ use wasmtime_wasi::{
     p2::{TcpSocket as TcpSocket2, UdpSocket as UdpSocket2},
     sockets::{SocketAddrUse, TcpSocket as TcpSocket3, UdpSocket as UdpSocket3},
 };
-use watertight_model::{
-    app::Component,
-    event::Denial,
-    grant::SocketGrant,
-};
+use watertight_model::{app::Component, event::Denial, grant::SocketGrant};
 
 use crate::{
     cell::HostCell,

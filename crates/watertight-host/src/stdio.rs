@@ -387,7 +387,8 @@ mod tests {
 
     #[test]
     fn two_streams_do_not_mix_their_lines() {
-        let lines = written(|_| {}, &[(LogStream::Stdout, b"ou"), (LogStream::Stderr, b"err\n"), (LogStream::Stdout, b"t\n")]);
+        let lines =
+            written(|_| {}, &[(LogStream::Stdout, b"ou"), (LogStream::Stderr, b"err\n"), (LogStream::Stdout, b"t\n")]);
         assert_eq!(lines.lines(), [(LogStream::Stderr, "err".into()), (LogStream::Stdout, "out".into())]);
     }
 

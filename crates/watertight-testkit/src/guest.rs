@@ -58,6 +58,9 @@ fn encode(wit: &str, world: &str, core_wat: &str, strings: StringEncoding) -> an
     if wit.contains("wasi:") || wit.contains("watertight:test/") {
         resolve.push_dir(repository().join("guests/wit"))?;
     }
+    if wit.contains("@0.3.") {
+        resolve.push_dir(repository().join("guests/wit-async"))?;
+    }
     let package = resolve.push_str("guest.wit", wit)?;
     let world = resolve.select_world(&[package], Some(world))?;
     let mut core = wat::parse_str(core_wat)?;

@@ -70,7 +70,8 @@ async fn open_at(
     flags: DescriptorFlags,
 ) -> wasmtime::Result<Result<Resource<Descriptor>, ErrorCode>> {
     let parent = Handle::get(&cell.table, &fd)?;
-    let writes = open_flags.intersects(OpenFlags::CREATE | OpenFlags::TRUNCATE) || flags.contains(DescriptorFlags::WRITE);
+    let writes =
+        open_flags.intersects(OpenFlags::CREATE | OpenFlags::TRUNCATE) || flags.contains(DescriptorFlags::WRITE);
     if writes {
         cell.files.note_write(&parent, "write", &path);
     }

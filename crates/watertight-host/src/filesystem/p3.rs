@@ -47,7 +47,9 @@ pub(super) fn link(linker: &mut Linker<HostCell>) -> wasmtime::Result<()> {
             String,
             OpenFlags,
             DescriptorFlags,
-        )| { Box::pin(async move { Ok((open_at(accessor, fd, path_flags, path, open_flags, flags).await?,)) }) },
+        )| {
+            Box::pin(async move { Ok((open_at(accessor, fd, path_flags, path, open_flags, flags).await?,)) })
+        },
     )?;
     change!(types, "[method]descriptor.create-directory-at", create_directory_at, "create", path, (path: String));
     change!(types, "[method]descriptor.remove-directory-at", remove_directory_at, "remove", path, (path: String));
@@ -70,7 +72,8 @@ async fn open_at(
     open_flags: OpenFlags,
     flags: DescriptorFlags,
 ) -> wasmtime::Result<Result<Resource<Descriptor>, ErrorCode>> {
-    let writes = open_flags.intersects(OpenFlags::CREATE | OpenFlags::TRUNCATE) || flags.contains(DescriptorFlags::WRITE);
+    let writes =
+        open_flags.intersects(OpenFlags::CREATE | OpenFlags::TRUNCATE) || flags.contains(DescriptorFlags::WRITE);
     let (parent, opening) = accessor.with(|mut access| {
         let cell = access.get();
         let parent = Handle::get(&cell.table, &fd)?;

@@ -73,7 +73,10 @@ pub(super) fn answer(
 
 impl std::fmt::Debug for AnswerBody {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AnswerBody").field("state", &self.state).field("promised", &self.promised).finish_non_exhaustive()
+        f.debug_struct("AnswerBody")
+            .field("state", &self.state)
+            .field("promised", &self.promised)
+            .finish_non_exhaustive()
     }
 }
 

@@ -25,8 +25,10 @@ pub(super) async fn call(
     answer: oneshot::Sender<Answer>,
     read: oneshot::Receiver<()>,
 ) -> wasmtime::Result<()> {
-    let handle = instance
-        .get_typed_func::<(Resource<p3::Request>,), (Result<Resource<p3::Response>, ErrorCode>,)>(&mut *store, &function)?;
+    let handle = instance.get_typed_func::<(Resource<p3::Request>,), (Result<Resource<p3::Response>, ErrorCode>,)>(
+        &mut *store,
+        &function,
+    )?;
     let http = store.data_mut().http();
     let (request, sent) = p3::Request::from_http(http.hooks, request);
     let request = http.table.push(request)?;

@@ -12,9 +12,7 @@ use std::{
 use tokio::sync::oneshot;
 use wasmtime::{
     AsContextMut as _, StoreContextMut,
-    component::{
-        Access, Accessor, FutureConsumer, FutureReader, Linker, Resource, ResourceType, Source, StreamReader,
-    },
+    component::{Access, Accessor, FutureConsumer, FutureReader, Linker, Resource, ResourceType, Source, StreamReader},
 };
 use wasmtime_wasi::{
     p3::{
@@ -107,10 +105,7 @@ pub(super) fn link(linker: &mut Linker<HostCell>) -> wasmtime::Result<()> {
     })
 }
 
-async fn resolve(
-    accessor: &Accessor<HostCell>,
-    name: String,
-) -> wasmtime::Result<Result<Vec<IpAddress>, LookupError>> {
+async fn resolve(accessor: &Accessor<HostCell>, name: String) -> wasmtime::Result<Result<Vec<IpAddress>, LookupError>> {
     if !accessor.with(|mut access| access.get().sockets.allows_name(&name)) {
         return Ok(Err(LookupError::AccessDenied));
     }

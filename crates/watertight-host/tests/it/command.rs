@@ -32,9 +32,14 @@ impl Paper {
 /// Runs the guest `command` with these arguments: its exit code, stdout and stderr.
 async fn run(stdio: bool, args: &[&str], stdin: &'static [u8]) -> (i32, String, String) {
     let (stdout, stderr) = (Paper::default(), Paper::default());
-    let console =
-        Console::new(ComponentId(0), stdin, false, Output::new(stdout.clone(), false), Output::new(stderr.clone(), false))
-            .with_args(args.iter().map(|arg| (*arg).to_owned()).collect());
+    let console = Console::new(
+        ComponentId(0),
+        stdin,
+        false,
+        Output::new(stdout.clone(), false),
+        Output::new(stderr.clone(), false),
+    )
+    .with_args(args.iter().map(|arg| (*arg).to_owned()).collect());
     let bench = Plan::of("command", |component| component.grants.stdio = stdio).console(console).start();
     let command = Command::find(bench.app.instance_pre(ComponentId(0)).component()).expect("it is one");
     let root = bench.app.enter(ComponentId(0)).await.expect("it starts");

@@ -1,6 +1,7 @@
 //! Guests in cells of the real runtime: what each grant and budget does to them.
 
 mod app;
+mod asynchronous;
 mod command;
 mod network;
 mod reach;

@@ -64,7 +64,11 @@ async fn a_guest_listens_where_it_is_granted() {
     let listen = |address: &'static str| {
         let bench = &bench;
         async move {
-            bench.call::<_, (Result<u16, String>,)>(DIAL, "tcp-listen", (address.to_owned(),)).await.expect("it returns").0
+            bench
+                .call::<_, (Result<u16, String>,)>(DIAL, "tcp-listen", (address.to_owned(),))
+                .await
+                .expect("it returns")
+                .0
         }
     };
     assert!(listen("127.0.0.1:0").await.is_ok_and(|port| port != 0));
@@ -102,7 +106,11 @@ async fn only_granted_names_are_looked_up() {
     let resolve = |name: &'static str| {
         let bench = &bench;
         async move {
-            bench.call::<_, (Result<Vec<String>, String>,)>(DIAL, "resolve", (name.to_owned(),)).await.expect("it returns").0
+            bench
+                .call::<_, (Result<Vec<String>, String>,)>(DIAL, "resolve", (name.to_owned(),))
+                .await
+                .expect("it returns")
+                .0
         }
     };
     assert!(resolve("localhost").await.is_ok_and(|found| !found.is_empty()));

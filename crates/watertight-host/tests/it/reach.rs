@@ -76,7 +76,8 @@ async fn a_guest_sees_the_environment_and_arguments_it_is_granted() {
 #[tokio::test]
 async fn a_read_only_folder_is_read_and_not_written() {
     let base = folder();
-    let bench = Plan::of("reach", |component| component.grants.dirs = vec![dir(DirMode::Ro)]).base_dir(base.path()).start();
+    let bench =
+        Plan::of("reach", |component| component.grants.dirs = vec![dir(DirMode::Ro)]).base_dir(base.path()).start();
     assert_eq!(read(&bench, "/content/page.txt").await, Ok("hello".into()));
     assert_eq!(write(&bench, "/content/new.txt").await, Err("open: not-permitted".into()));
     assert!(!base.path().join("content/new.txt").exists());
@@ -89,7 +90,8 @@ async fn a_read_only_folder_is_read_and_not_written() {
 #[tokio::test]
 async fn a_folder_granted_for_writing_is_written() {
     let base = folder();
-    let bench = Plan::of("reach", |component| component.grants.dirs = vec![dir(DirMode::Rw)]).base_dir(base.path()).start();
+    let bench =
+        Plan::of("reach", |component| component.grants.dirs = vec![dir(DirMode::Rw)]).base_dir(base.path()).start();
     assert_eq!(write(&bench, "/content/new.txt").await, Ok(()));
     assert_eq!(fs::read_to_string(base.path().join("content/new.txt")).expect("it was written"), "new");
     assert_eq!(bench.events.remedies(), [""; 0]);
@@ -98,7 +100,8 @@ async fn a_folder_granted_for_writing_is_written() {
 #[tokio::test]
 async fn no_path_leads_out_of_a_granted_folder() {
     let base = folder();
-    let bench = Plan::of("reach", |component| component.grants.dirs = vec![dir(DirMode::Rw)]).base_dir(base.path()).start();
+    let bench =
+        Plan::of("reach", |component| component.grants.dirs = vec![dir(DirMode::Rw)]).base_dir(base.path()).start();
     for path in ["/content/../secret.txt", "/content/escape.txt", "/content//etc/passwd"] {
         let seen = read(&bench, path).await;
         assert!(seen.as_ref().is_err(), "{path}: {seen:?}");

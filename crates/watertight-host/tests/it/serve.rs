@@ -71,7 +71,8 @@ fn handler(steps: &str) -> Vec<u8> {
 }
 
 /// Answers, and opens the body's stream.
-const ANSWER: &str = "(local.set $body (call $answer (local.get $out))) (local.set $stream (call $open (local.get $body)))";
+const ANSWER: &str =
+    "(local.set $body (call $answer (local.get $out))) (local.set $stream (call $open (local.get $body)))";
 const CHUNK: &str = "(call $chunk (local.get $stream))";
 const FINISH: &str = "(call $drop-stream (local.get $stream)) (call $finish (local.get $body) (i32.const 0) (i32.const 0) (i32.const 64))";
 
@@ -121,7 +122,11 @@ fn of(steps: &str, change: impl FnOnce(&mut Component)) -> Bench {
 
 /// How the one cell ended; `None` while it lives.
 fn end(bench: &Bench) -> Option<CellEnd> {
-    bench.events.all().into_iter().find_map(|event| if let Event::CellEnded { end, .. } = event { Some(end) } else { None })
+    bench
+        .events
+        .all()
+        .into_iter()
+        .find_map(|event| if let Event::CellEnded { end, .. } = event { Some(end) } else { None })
 }
 
 #[tokio::test]
@@ -179,7 +184,8 @@ async fn middleware_hands_request_and_answer_on_to_another_cell() {
 
 #[tokio::test]
 async fn a_guest_that_ends_without_an_answer_is_an_error() {
-    let error = ask(&of("", |_| {}), HttpHandler::P2, request(Method::GET, "/"), &Rests::default()).await.expect_err("none");
+    let error =
+        ask(&of("", |_| {}), HttpHandler::P2, request(Method::GET, "/"), &Rests::default()).await.expect_err("none");
     assert!(matches!(error, ServeError::NoAnswer), "{error}");
 }
 
@@ -279,7 +285,8 @@ async fn a_request_body_that_breaks_off_does_not_break_the_host() {
     let handler =
         Handler::find(bench.app.instance_pre(ComponentId(0)).component(), HttpHandler::P2).expect("it is exported");
     let root = bench.app.enter(ComponentId(0)).await.expect("it starts");
-    let body = http_body_util::StreamBody::new(futures_util::stream::iter([Err::<http_body::Frame<Bytes>, _>("broken")]));
+    let body =
+        http_body_util::StreamBody::new(futures_util::stream::iter([Err::<http_body::Frame<Bytes>, _>("broken")]));
     let request = request(Method::POST, "/").map(|_| body);
     let answer = serve(root, handler, request, true, &Rests::default().after()).await.expect("it does not read it");
     assert_eq!(answer.status(), StatusCode::OK);
