@@ -1,7 +1,8 @@
 //! JavaScript guests: bundled by esbuild, made a component with QuickJS inside by componentize-qjs, both from npm.
 //!
 //! A guest is a folder with `package.json` (its own dependencies, with a lock file), `index.js`, and the world to implement
-//! under `"world"` in `package.json`; its WIT is the folder `wit` two levels up.
+//! under `"world"` in `package.json`; its WIT is the folder `wit` two levels up. Two builds differ in some hundred bytes: the snapshot
+//! of QuickJS holds hash seeds.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
