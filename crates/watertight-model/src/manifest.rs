@@ -5,7 +5,7 @@
 //! [`App`](crate::app::App) ever comes of it.
 
 pub mod keys;
-mod quantity;
+pub mod quantity;
 mod reach;
 mod reader;
 mod schema;

@@ -5,8 +5,11 @@ use std::time::Duration;
 use super::keys::{DURATION_BOUNDS, SIZE_MAX};
 use crate::budget::ByteSize;
 
-/// `64MiB`, `10MB`, `4096B`.
-pub(super) fn size(text: &str) -> Result<ByteSize, String> {
+/// Reads `64MiB`, `10MB`, `4096B`.
+///
+/// # Errors
+/// What is wrong with the text, as a fragment.
+pub fn size(text: &str) -> Result<ByteSize, String> {
     let (number, unit) = split(text);
     if number.starts_with('-') {
         return Err("a size cannot be negative".to_owned());
@@ -35,8 +38,11 @@ pub(super) fn size(text: &str) -> Result<ByteSize, String> {
     }
 }
 
-/// `200ms`, `2s`, `1.5m`.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+/// Reads `200ms`, `2s`, `1.5m`.
+///
+/// # Errors
+/// What is wrong with the text, as a fragment.
+pub fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = split(text);
     if number.starts_with('-') {
         return Err("a duration cannot be negative".to_owned());
