@@ -6,16 +6,22 @@
 //! `connection-limit-reached`. The same hook serves WASI 0.2 and 0.3.
 
 use std::{
+    net::Ipv6Addr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
-use http::uri::{Authority, Scheme};
+use http::{
+    HeaderName,
+    uri::{Authority, Scheme},
+};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
-use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks, default_send_request};
+use wasmtime_wasi_http::{
+    DEFAULT_FORBIDDEN_HEADERS, Error, RequestOptions, WasiBody, WasiHttpHooks, default_send_request,
+};
 use watertight_model::{
     app::Component,
     event::Denial,
@@ -55,7 +61,15 @@ impl Outbound {
     }
 }
 
+/// Headers that belong to a connection and not to a message; no guest sets or sees them.
+static FORBIDDEN: [HeaderName; 9] = DEFAULT_FORBIDDEN_HEADERS;
+
 impl WasiHttpHooks for Outbound {
+    // Asked for every header of every message: the default allocates each time.
+    fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
+        FORBIDDEN.contains(name)
+    }
+
     fn send_request(
         &mut self,
         request: http::Request<WasiBody>,
@@ -116,12 +130,15 @@ fn decide(component: &Component, uri: &http::Uri) -> Result<(), Refusal> {
         Some(_) | None => return Err(Refusal::Malformed),
     };
     let (host, port) = host_and_port(authority, scheme).ok_or(Refusal::Malformed)?;
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    // A grant holds an IPv6 address in its one canonical form.
+    let canonical =
+        host.strip_prefix('[').and_then(|ip| ip.strip_suffix(']')).and_then(|ip| ip.parse::<Ipv6Addr>().ok());
+    let host = canonical.map_or_else(|| host.to_owned(), |ip| format!("[{ip}]"));
     let granted = &component.grants.http;
-    if granted.iter().any(|grant| grant.covers(scheme, host, port) || grant.covers(scheme, bare, port)) {
+    if granted.iter().any(|grant| grant.covers(scheme, &host, port)) {
         return Ok(());
     }
-    let origin = HttpGrant { scheme, host: host.to_owned(), port }.to_string();
+    let origin = HttpGrant { scheme, host, port }.to_string();
     Err(Refusal::Denied(Denial {
         grant: "http",
         attempt: format!("send a request to {}", quoted(&origin)),
@@ -181,6 +198,7 @@ mod tests {
             ("https://cdn.test/", false),
             ("https://acdn.test/", false),
             ("http://[::1]/", true),
+            ("http://[0:0:0:0:0:0:0:1]/", true),
             ("http://[::1]:81/", false),
             ("https://api.example.com@evil.test/", false),
             ("https://evil.test@api.example.com/", false),
