@@ -37,6 +37,17 @@ pub enum Detail {
     Verbose,
 }
 
+impl Detail {
+    fn interest(self) -> Interest {
+        let quiet = [Kind::CallFailed, Kind::RootFailed, Kind::Denied, Kind::Worker, Kind::Dropped];
+        match self {
+            Self::Quiet => Interest::in_kinds(&quiet),
+            Self::Normal => Interest::in_kinds(&quiet).and(Interest::in_kinds(&[Kind::Request, Kind::Log])),
+            Self::Verbose => Interest::all(),
+        }
+    }
+}
+
 /// How the log looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HumanStyle {
@@ -54,7 +65,7 @@ pub enum HumanStyle {
 pub struct HumanLog<W> {
     lines: Lines<W>,
     names: Names,
-    detail: Detail,
+    interest: Interest,
     style: HumanStyle,
     line: String,
 }
@@ -62,18 +73,19 @@ pub struct HumanLog<W> {
 impl<W: Write + Send + 'static> HumanLog<W> {
     /// Writes to `out`, each line in one piece.
     pub fn new(out: W, app: Arc<App>, detail: Detail, style: HumanStyle) -> Self {
-        Self { lines: Lines::new(out), names: Names::new(app), detail, style, line: String::new() }
+        Self { lines: Lines::new(out), names: Names::new(app), interest: detail.interest(), style, line: String::new() }
+    }
+
+    /// Leaves out these kinds.
+    #[must_use]
+    pub fn without(self, kinds: &[Kind]) -> Self {
+        Self { interest: self.interest.without(Interest::in_kinds(kinds)), ..self }
     }
 }
 
 impl<W: Write + Send + 'static> Sink for HumanLog<W> {
     fn interest(&self) -> Interest {
-        let quiet = [Kind::CallFailed, Kind::RootFailed, Kind::Denied, Kind::Worker, Kind::Dropped];
-        match self.detail {
-            Detail::Quiet => Interest::in_kinds(&quiet),
-            Detail::Normal => Interest::in_kinds(&quiet).and(Interest::in_kinds(&[Kind::Request, Kind::Log])),
-            Detail::Verbose => Interest::all(),
-        }
+        self.interest
     }
 
     fn take(&mut self, record: &Record) {

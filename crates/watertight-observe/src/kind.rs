@@ -93,6 +93,12 @@ impl Interest {
         Self(self.0 | other.0)
     }
 
+    /// These kinds, but not those.
+    #[must_use]
+    pub fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// Whether a kind is among them.
     #[must_use]
     pub fn has(self, kind: Kind) -> bool {

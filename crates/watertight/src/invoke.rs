@@ -181,9 +181,7 @@ pub(crate) fn find(exports: Vec<Export>, wanted: &str, component: Option<&str>) 
             let found = found.iter().chain([&last]).map(named).collect();
             Err(InvokeError::Ambiguous { wanted: wanted.to_owned(), found })
         }
-        (None, _) => {
-            Err(InvokeError::Unknown { wanted: wanted.to_owned(), known: others.iter().map(named).collect() })
-        }
+        (None, _) => Err(InvokeError::Unknown { wanted: wanted.to_owned(), known: others.iter().map(named).collect() }),
     }
 }
 
@@ -290,9 +288,7 @@ fn has_text(ty: &Type) -> bool {
         Type::Variant(variant) => variant.cases().all(|case| optional(case.ty)),
         Type::Option(option) => has_text(&option.ty()),
         Type::Result(result) => optional(result.ok()) && optional(result.err()),
-        Type::Map(_) | Type::Own(_) | Type::Borrow(_) | Type::Future(_) | Type::Stream(_) | Type::ErrorContext => {
-            false
-        }
+        Type::Map(_) | Type::Own(_) | Type::Borrow(_) | Type::Future(_) | Type::Stream(_) | Type::ErrorContext => false,
     }
 }
 

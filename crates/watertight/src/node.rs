@@ -13,14 +13,17 @@ use tokio_util::task::TaskTracker;
 use watertight_host::{Console, HostCell, WasiHost};
 use watertight_ingress::HttpConfig;
 use watertight_model::{
-    app::{App, ComponentId, Wall},
+    app::{App, Component, ComponentId, SourceKind, Wall},
     event::{EventSink, NoSink},
     failure::CallError,
     problem::Problem,
 };
-use watertight_runtime::{CacheError, CompileCache, CompiledApp, LoadError, NoProgress, PoolPlan, Progress, RunningApp};
+use watertight_runtime::{
+    CacheError, CompileCache, CompiledApp, LoadError, NoProgress, PoolPlan, Progress, RunningApp,
+};
 
 use crate::{
+    inspect::inspect,
     invoke::{self, Export, InvokeError, Val},
     serve::{self, ServeError, Server, TlsFiles},
     source::{AppSource, CheckedApp, ReadError, Rejected},
@@ -94,6 +97,26 @@ impl CheckedApp {
             .filter(|component| component.wall == Wall::Cell && (entered(component.id) || !used(component.id)))
             .map(|component| (component.id, component.budget.concurrency))
             .collect()
+    }
+
+    /// Every component that can be entered, once: enough for a single call of any export.
+    #[must_use]
+    pub fn each_once(&self) -> Vec<(ComponentId, u32)> {
+        let cells = self.app.components.iter().filter(|component| component.wall == Wall::Cell);
+        cells.map(|component| (component.id, 1)).collect()
+    }
+
+    /// The components that are commands: they export `wasi:cli/run`, or are core modules that will.
+    #[must_use]
+    pub fn commands(&self) -> Vec<ComponentId> {
+        let exports_run = |id: ComponentId| {
+            let bytes = self.sources.get(&id).map_or(&[][..], |bytes| bytes);
+            inspect(bytes).is_ok_and(|seen| seen.exports.iter().any(|export| export.starts_with("wasi:cli/run@")))
+        };
+        let is_command = |component: &&Component| {
+            component.wall == Wall::Cell && (component.kind == SourceKind::CommandModule || exports_run(component.id))
+        };
+        self.app.components.iter().filter(is_command).map(|component| component.id).collect()
     }
 }
 

@@ -116,8 +116,9 @@ impl<X: Serialize + DeserializeOwned> Orders<X> {
             let json = read_exactly(&mut file, u64::from_le_bytes(length).min(MAX_JSON_BYTES))?;
             let wire: Wire<X> = serde_json::from_slice(&json)?;
             let lengths = wire.app.blobs.iter().map(|(_, length)| *length);
-            let blobs =
-                lengths.map(|length| Ok(Arc::from(read_exactly(&mut file, length)?))).collect::<io::Result<Vec<_>>>()?;
+            let blobs = lengths
+                .map(|length| Ok(Arc::from(read_exactly(&mut file, length)?)))
+                .collect::<io::Result<Vec<_>>>()?;
             let app = AppSource::from_parts(wire.app, blobs);
             Ok(Self { app, cache: wire.cache, http: wire.http, tls: wire.tls, extra: wire.extra })
         };
@@ -151,7 +152,11 @@ mod tests {
         let orders = Orders {
             app: AppSource::single("hello.wasm", guest::built("http-hello")),
             cache: PathBuf::from("/cache"),
-            http: HttpConfig { max_body_bytes: 17, drain_timeout: Duration::from_millis(1500), ..HttpConfig::default() },
+            http: HttpConfig {
+                max_body_bytes: 17,
+                drain_timeout: Duration::from_millis(1500),
+                ..HttpConfig::default()
+            },
             tls: Some(TlsFiles { cert: "c.pem".into(), key: "k.pem".into() }),
             extra: "json".to_owned(),
         };

@@ -99,6 +99,25 @@ impl Site {
             None => server,
         }
     }
+
+    /// Serves on the first of these sockets, on the caller's runtime.
+    ///
+    /// # Errors
+    /// When the runtime does not take the socket.
+    pub fn server_on(
+        self,
+        listeners: Listeners,
+        http: HttpConfig,
+        tls: Option<&TlsConfig>,
+    ) -> Result<Server, ServeError> {
+        let address = listeners.address();
+        let listener = listeners.into_first().ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected))?;
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let shutdown = CancellationToken::new();
+        let (server, stop) = (self.server(http, tls), shutdown.clone());
+        let task = tokio::spawn(async move { server.serve(listener, stop).await });
+        Ok(Server { address, shutdown, task })
+    }
 }
 
 impl fmt::Debug for Site {
@@ -154,21 +173,9 @@ pub struct Server {
 }
 
 /// Listens and serves.
-pub(crate) fn start(
-    site: Site,
-    address: &str,
-    http: HttpConfig,
-    tls: Option<&TlsFiles>,
-) -> Result<Server, ServeError> {
+pub(crate) fn start(site: Site, address: &str, http: HttpConfig, tls: Option<&TlsFiles>) -> Result<Server, ServeError> {
     let tls = tls.map(TlsFiles::load).transpose()?;
-    let listeners = Listeners::bind(parse_address(address)?, 1)?;
-    let address = listeners.address();
-    let listener = listeners.into_first().ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected))?;
-    let listener = tokio::net::TcpListener::from_std(listener)?;
-    let shutdown = CancellationToken::new();
-    let (server, stop) = (site.server(http, tls.as_ref()), shutdown.clone());
-    let task = tokio::spawn(async move { server.serve(listener, stop).await });
-    Ok(Server { address, shutdown, task })
+    site.server_on(Listeners::bind(parse_address(address)?, 1)?, http, tls.as_ref())
 }
 
 impl Server {

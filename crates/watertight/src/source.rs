@@ -348,7 +348,9 @@ mod tests {
         assert!(read(folder.path()).contains("create one, or name a .wasm file"));
         write(&folder, "b.wasm", "");
         assert!(read(folder.path()).ends_with("create one, or name one of its files: b.wasm"));
-        assert!(read(&write(&folder, "picture.png", [0xff, 0xfe, 0x00])).contains("neither a manifest nor WebAssembly"));
+        assert!(
+            read(&write(&folder, "picture.png", [0xff, 0xfe, 0x00])).contains("neither a manifest nor WebAssembly")
+        );
     }
 
     #[test]

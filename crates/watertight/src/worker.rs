@@ -16,7 +16,7 @@ use crate::{
     node::NodeError,
     orders::{Orders, OrdersError},
     serve::{ServeError, TlsFiles},
-    supervisor::{Listeners, Policy, SeatError, SuperviseError, Supervisor, Stopped, WorkerProgram, WorkerSeat},
+    supervisor::{Listeners, Policy, SeatError, Stopped, SuperviseError, Supervisor, WorkerProgram, WorkerSeat},
 };
 
 /// From the end of the drain to the end of a worker: events are flushed, cells dropped.

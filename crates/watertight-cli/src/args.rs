@@ -1,0 +1,360 @@
+//! The command line: what can be asked for, and how it is explained. Parsing only; nothing here does anything.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
+use watertight::{HttpConfig, TlsFiles};
+use watertight_model::{budget::ByteSize, manifest::quantity};
+
+/// Run an application as a graph of isolated WebAssembly components.
+#[derive(Debug, Parser)]
+#[command(
+    name = "watertight",
+    version,
+    max_term_width = 100,
+    after_help = "\
+APP is a folder with a watertight.toml, a manifest, or a single .wasm file.
+
+Examples:
+  watertight check examples/press      what would run, and what fails if a part of it fails
+  watertight serve examples/press      serve it on http://127.0.0.1:8080
+  watertight run tool.wasm -- --help   run a command
+
+Exit codes are listed in docs/exit-codes.md."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Serve(Serve),
+    Run(Run),
+    Check(Check),
+    Compile(Compile),
+    Inspect(Inspect),
+    Schema,
+    Completions(Completions),
+    #[command(hide = true)]
+    Worker(Worker),
+}
+
+/// Serve an app's routes over HTTP.
+///
+/// One supervisor and one worker process per core accept on one address. A worker that dies costs its own requests, and is
+/// replaced. SIGTERM and SIGINT drain: requests in flight finish, then it ends.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  watertight serve examples/press
+  watertight serve hello.wasm --listen 0.0.0.0:80 --workers 4
+  watertight serve APP --listen [::]:443 --tls-cert cert.pem --tls-key key.pem
+  watertight serve APP --format json | jq 'select(.event == \"request\")'
+  watertight serve APP --workers 0      one process, for a debugger")]
+pub(crate) struct Serve {
+    /// Folder with a watertight.toml, manifest, or .wasm file.
+    #[arg(default_value = ".", value_hint = ValueHint::AnyPath)]
+    pub(crate) app: PathBuf,
+
+    /// Address to listen on: IP:PORT or localhost:PORT. Port 0 chooses a free one.
+    #[arg(long, short, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub(crate) listen: String,
+
+    /// Certificate chain in PEM, the server's own first: serves HTTPS only.
+    #[arg(long, value_name = "FILE", requires = "tls_key", value_hint = ValueHint::FilePath)]
+    tls_cert: Option<PathBuf>,
+
+    /// Private key of the certificate in PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_cert", value_hint = ValueHint::FilePath)]
+    tls_key: Option<PathBuf>,
+
+    /// Worker processes; 0 serves in this one process. One per core if not given.
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(..=1024))]
+    pub(crate) workers: Option<u16>,
+
+    #[command(flatten)]
+    pub(crate) cache: CacheDir,
+
+    #[command(flatten)]
+    pub(crate) events: EventsArgs,
+
+    #[command(flatten)]
+    limits: Limits,
+}
+
+impl Serve {
+    pub(crate) fn format(&self) -> Format {
+        self.events.format
+    }
+
+    pub(crate) fn tls(&self) -> Option<TlsFiles> {
+        Some(TlsFiles { cert: self.tls_cert.clone()?, key: self.tls_key.clone()? })
+    }
+
+    pub(crate) fn http(&self) -> HttpConfig {
+        let limits = &self.limits;
+        HttpConfig {
+            max_body_bytes: limits.max_body.0,
+            max_header_bytes: u32::try_from(limits.max_headers.0).unwrap_or(u32::MAX),
+            max_connections: limits.max_connections,
+            header_timeout: limits.header_timeout,
+            idle_timeout: limits.idle_timeout,
+            body_timeout: limits.body_timeout,
+            write_timeout: limits.write_timeout,
+            drain_timeout: limits.drain_timeout,
+            ..HttpConfig::default()
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits")]
+struct Limits {
+    /// Bytes of a request's body; more is answered with 413.
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = quantity::size)]
+    max_body: ByteSize,
+
+    /// Bytes of a request's line and headers; more is answered with 431.
+    #[arg(long, value_name = "SIZE", default_value = "64KiB", value_parser = header_size)]
+    max_headers: ByteSize,
+
+    /// Open connections of one worker; more wait.
+    #[arg(long, value_name = "N", default_value_t = 8192, value_parser = clap::value_parser!(u32).range(1..))]
+    max_connections: u32,
+
+    /// From a connection's start, or a request's first byte, to the end of its headers.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = quantity::duration)]
+    header_timeout: Duration,
+
+    /// Without a request on an open connection.
+    #[arg(long, value_name = "TIME", default_value = "75s", value_parser = quantity::duration)]
+    idle_timeout: Duration,
+
+    /// Without a byte of a body that the app waits for; then 408.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = quantity::duration)]
+    body_timeout: Duration,
+
+    /// Without a byte taken by a client that an answer waits for.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = quantity::duration)]
+    write_timeout: Duration,
+
+    /// From the signal to stop until requests in flight are cut.
+    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = quantity::duration)]
+    drain_timeout: Duration,
+}
+
+fn header_size(text: &str) -> Result<ByteSize, String> {
+    let size = quantity::size(text)?;
+    if (8 << 10..=1 << 20).contains(&size.0) { Ok(size) } else { Err("between 8KiB and 1MiB".to_owned()) }
+}
+
+/// Run a command, or call one exported function.
+///
+/// A command is a component that exports wasi:cli/run, or a core module of WASI preview 1. It gets the terminal's standard
+/// streams if its manifest grants stdio (a single file needs no manifest), and its exit code is passed on.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A .wasm file that is run as a command without a manifest gets 10 minutes and as much cpu time, and otherwise the default budget.
+
+Examples:
+  watertight run tool.wasm -- --verbose input.txt
+  watertight run tool.wasm --memory 1GiB --deadline 1h
+  watertight run examples/press --invoke 'press:markdown/render#to-html(\"# Hello\")'
+  watertight run math.wasm --invoke 'add(1, 2)'
+
+WAVE, the notation of arguments and results, looks like this:
+  1, \"text\", [1, 2], (1, \"a\"), { name: \"x\", age: 3 }, some(1), none, ok(1), err(\"why\"), a-case, {flag-a, flag-b}")]
+pub(crate) struct Run {
+    /// Folder with a watertight.toml, manifest, or .wasm file.
+    #[arg(value_hint = ValueHint::AnyPath)]
+    pub(crate) app: PathBuf,
+
+    /// Call an exported function and print its result: 'ns:pkg/interface#function(arguments in WAVE)'. The version, the package
+    /// and the interface may be left out where only one fits.
+    #[arg(long, value_name = "CALL", conflicts_with = "args")]
+    pub(crate) invoke: Option<String>,
+
+    /// The component to run or to call, where several could be meant.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) component: Option<String>,
+
+    /// Time on the clock, instead of the manifest's.
+    #[arg(long, value_name = "TIME", value_parser = quantity::duration)]
+    pub(crate) deadline: Option<Duration>,
+
+    /// Time spent in the component's code, instead of the manifest's.
+    #[arg(long, value_name = "TIME", value_parser = quantity::duration)]
+    pub(crate) cpu: Option<Duration>,
+
+    /// Memory, instead of the manifest's.
+    #[arg(long, value_name = "SIZE", value_parser = quantity::size)]
+    pub(crate) memory: Option<ByteSize>,
+
+    #[command(flatten)]
+    pub(crate) cache: CacheDir,
+
+    #[command(flatten)]
+    pub(crate) events: EventsArgs,
+
+    /// Arguments of the command.
+    #[arg(last = true, value_name = "ARGS")]
+    pub(crate) args: Vec<String>,
+}
+
+/// Check an app, and show what would run.
+///
+/// Every problem is shown at once, with its place and the next step. For a sound app: each component's wall, grants and
+/// budget; what callers see when a call fails; the blast radius of each component; the pools that a worker sets aside.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  watertight check
+  watertight check examples/press --format json | jq .report.blast
+  watertight check examples/press --format svg > press.svg")]
+pub(crate) struct Check {
+    /// Folder with a watertight.toml, manifest, or .wasm file.
+    #[arg(default_value = ".", value_hint = ValueHint::AnyPath)]
+    pub(crate) app: PathBuf,
+
+    /// How to show it.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: CheckFormat,
+
+    #[command(flatten)]
+    pub(crate) cache: CacheDir,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CheckFormat {
+    /// Text for people.
+    #[default]
+    Text,
+    /// One JSON object.
+    Json,
+    /// A graph for Graphviz.
+    Dot,
+    /// A picture.
+    Svg,
+}
+
+/// Compile an app's components into the cache.
+///
+/// Starting the app then needs no compiler: in an image, do this when it is built.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  watertight compile examples/press
+  watertight compile examples/press --cache-dir /srv/press/cache")]
+pub(crate) struct Compile {
+    /// Folder with a watertight.toml, manifest, or .wasm file.
+    #[arg(default_value = ".", value_hint = ValueHint::AnyPath)]
+    pub(crate) app: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) cache: CacheDir,
+
+    /// How to show what was done.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+/// Show a component's imports and exports as WIT.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  watertight inspect web.wasm
+  watertight inspect web.wasm --format json | jq .imports")]
+pub(crate) struct Inspect {
+    /// A component.
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+
+    /// How to show it.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+/// Print a script that completes commands in a shell.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  watertight completions bash > ~/.local/share/bash-completion/completions/watertight
+  watertight completions fish > ~/.config/fish/completions/watertight.fish")]
+pub(crate) struct Completions {
+    /// The shell.
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// A worker of `serve`, which starts it.
+#[derive(Debug, Args)]
+pub(crate) struct Worker {
+    /// Where its orders lie.
+    pub(crate) orders: PathBuf,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct CacheDir {
+    /// Folder of compiled code; $XDG_CACHE_HOME/watertight if not given. Whoever can write to it can run code.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) cache_dir: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, Args, serde::Serialize, serde::Deserialize)]
+pub(crate) struct EventsArgs {
+    /// Events as text for people (stderr), or as one JSON object a line (stdout; stderr for `run`).
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+
+    /// Also tell of every call and cell.
+    #[arg(long, short, action = ArgAction::SetTrue)]
+    pub(crate) verbose: bool,
+
+    /// Tell only of failures, refused uses and workers.
+    #[arg(long, short, action = ArgAction::SetTrue, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
+pub(crate) enum Format {
+    /// Text for people.
+    #[default]
+    Text,
+    /// JSON for machines.
+    Json,
+}
+
+impl Command {
+    /// Whether a machine reads what this command says, also when it fails.
+    pub(crate) fn speaks_json(&self) -> bool {
+        match self {
+            Self::Serve(serve) => serve.events.format == Format::Json,
+            Self::Run(run) => run.events.format == Format::Json,
+            Self::Check(check) => check.format == CheckFormat::Json,
+            Self::Compile(compile) => compile.format == Format::Json,
+            Self::Inspect(inspect) => inspect.format == Format::Json,
+            Self::Schema | Self::Completions(_) | Self::Worker(_) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_contradicts_itself_nowhere() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_limits_that_help_shows_are_those_of_the_server() {
+        let cli = Cli::try_parse_from(["watertight", "serve"]).expect("these are good arguments");
+        let Command::Serve(serve) = cli.command else { panic!("it is serve") };
+        assert_eq!(serve.http(), HttpConfig::default());
+        assert_eq!(serve.tls(), None);
+    }
+}

@@ -1,0 +1,66 @@
+//! The commands, one module each, and the steps that several of them take.
+
+mod check;
+mod compile;
+mod inspect;
+mod run;
+mod serve;
+mod worker;
+
+use std::path::{Path, PathBuf};
+
+use clap::CommandFactory as _;
+use watertight::{AppSource, CheckedApp};
+
+use crate::{
+    args::{CacheDir, Cli, Command},
+    cache,
+    exit::Exit,
+    failure::{self, Failure},
+    terminal::{self, Look},
+};
+
+/// Does what was asked, and says how the process shall end.
+pub(crate) fn carry_out(command: Command) -> Result<u8, Failure> {
+    let done = |()| Exit::Done as u8;
+    match command {
+        Command::Serve(args) => serve::serve(&args).map(done),
+        Command::Run(args) => run::run(args),
+        Command::Check(args) => check::check(args).map(done),
+        Command::Compile(args) => compile::compile(args).map(done),
+        Command::Inspect(args) => inspect::inspect(&args).map(done),
+        Command::Schema => schema().map(done),
+        Command::Completions(args) => completions(args.shell).map(done),
+        Command::Worker(args) => worker::worker(&args).map(done),
+    }
+}
+
+fn schema() -> Result<(), Failure> {
+    let schema = watertight_model::manifest::schema();
+    terminal::print(&format!("{schema:#}\n"))
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "watertight", &mut script);
+    terminal::print(&String::from_utf8_lossy(&script))
+}
+
+/// Reads and checks an app, and tells people of its warnings.
+fn checked(path: &Path) -> Result<(AppSource, CheckedApp), Failure> {
+    let source = AppSource::read(path)?;
+    let checked = source.check()?;
+    terminal::tell(&failure::problems_text(&checked.warnings, Look::of_stderr()));
+    Ok((source, checked))
+}
+
+/// The cache's folder, as an absolute path: workers and messages need it whole.
+fn cache_folder(args: CacheDir) -> Result<PathBuf, Failure> {
+    let folder = cache::folder(args.cache_dir)?;
+    Ok(std::path::absolute(&folder).unwrap_or(folder))
+}
+
+/// A runtime of one thread.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}

@@ -1,0 +1,28 @@
+//! `watertight compile`: fills the cache.
+
+use watertight::CompileCache;
+
+use crate::{
+    args::{Compile, Format},
+    failure::Failure,
+    progress::CompileProgress,
+    terminal::{self, Look},
+};
+
+pub(crate) fn compile(args: Compile) -> Result<(), Failure> {
+    let (_, checked) = super::checked(&args.app)?;
+    let folder = super::cache_folder(args.cache)?;
+    let progress = CompileProgress::new(&checked.app, Look::of_stderr());
+    checked.compile(CompileCache::open(&folder)?, &checked.all_roots(), &progress)?;
+    let (compiled, cached) = (progress.compiled(), progress.cached());
+    match args.format {
+        Format::Text => terminal::print(&format!(
+            "{}: {compiled} compiled, {cached} were there already, in {}\n",
+            checked.app.name,
+            folder.display()
+        )),
+        Format::Json => terminal::print_json(&serde_json::json!({
+            "app": checked.app.name, "compiled": compiled, "cached": cached, "cache_dir": folder,
+        })),
+    }
+}
