@@ -51,6 +51,8 @@ pub(crate) struct Loaded<T: CellData> {
     pub(crate) exports: Vec<ExportedFunction>,
     pub(crate) gate: Gate,
     pub(crate) residents: Residents<T>,
+    /// Its cells have a task each: it uses component-model async.
+    pub(crate) driven: bool,
 }
 
 /// Why an app cannot be loaded: everything that is wrong with it.
@@ -186,6 +188,7 @@ impl CompiledApp {
                     exports,
                     gate: Gate::new(spec.budget.concurrency, spec.budget.queue),
                     residents: Residents::default(),
+                    driven: self.needs[spec.id.0 as usize].asynchronous,
                 })
             })
             .collect();

@@ -9,14 +9,14 @@ use std::{
         Arc, Weak,
         atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, future::BoxFuture};
 use slab::Slab;
 use wasmtime::{
     Store, UpdateDeadline,
-    component::{Instance, ResourceAny},
+    component::{Accessor, Instance, ResourceAny},
 };
 use watertight_model::{
     app::{App, Component, ComponentId},
@@ -30,7 +30,7 @@ use crate::{
     failure::{self, Interrupted},
     host::CellData,
     limits::MemoryLimit,
-    membrane::{ExportedFunction, Frame, Proxy, TypedExport},
+    membrane::{ExportedFunction, Frame, Proxy, Pumps, TypedExport},
     meter::{self, CpuAccount, Metered},
     tree::Tree,
 };
@@ -44,6 +44,9 @@ pub struct CellCore<T: CellData> {
     pub(crate) deadline: Moment,
     pub(crate) memory: MemoryLimit,
     pub(crate) proxies: Slab<Proxy>,
+    pub(crate) pumps: Arc<Pumps>,
+    /// The cell's instance, once it has one.
+    pub(crate) instance: Option<Instance>,
     cpu: Arc<CpuAccount>,
     cpu_budget: u64,
     denied: Vec<String>,
@@ -54,6 +57,9 @@ const MAX_DENIALS_PER_CELL: usize = 32;
 
 /// Proxies to other cells' resources that one cell may hold.
 pub(crate) const MAX_PROXIES_PER_CELL: usize = 1 << 16;
+
+/// Longer than any deadline.
+const MAX_RUN: Duration = Duration::from_secs(365 * 24 * 3600);
 
 static NEXT_CELL: AtomicU64 = AtomicU64::new(1);
 
@@ -67,6 +73,8 @@ impl<T: CellData> CellCore<T> {
             deadline: Moment::now(),
             memory: MemoryLimit::new(component.budget.memory.as_usize()),
             proxies: Slab::new(),
+            pumps: Arc::default(),
+            instance: None,
             cpu: Arc::default(),
             cpu_budget: nanos(component.budget.cpu),
             denied: Vec::new(),
@@ -165,6 +173,7 @@ impl<T: CellData> Cell<T> {
         store.epoch_deadline_callback(|store| store.data().core().tick());
         let made = run(loaded.pre.instantiate_async(&mut store), &cpu, deadline).await;
         let instance = made.map_err(|error| failure::classify(&error, spec, store.data().core().memory.denied()))?;
+        store.data_mut().core_mut().instance = Some(instance);
         app.events().emit(Event::CellStarted { cell: id, component });
         let exports = loaded.exports.iter().map(|_| None).collect();
         Ok(Box::new(Self {
@@ -246,10 +255,21 @@ impl<T: CellData> Cell<T> {
     pub(crate) async fn run_host<R>(
         &mut self,
         deadline: Moment,
-        run_in: impl for<'a> FnOnce(&'a mut Store<T>, Instance) -> futures_util::future::BoxFuture<'a, wasmtime::Result<R>>,
+        run_in: impl for<'a> FnOnce(&'a mut Store<T>, Instance) -> BoxFuture<'a, wasmtime::Result<R>>,
     ) -> Result<R, CallError> {
         self.enter();
         let ran = run(run_in(&mut self.store, self.instance), &self.cpu, deadline).await;
+        self.left(ran)
+    }
+
+    /// Runs a driver's calls, each of which keeps to its own deadline, on the engine with component-model async.
+    pub(crate) async fn run_concurrent(
+        &mut self,
+        calls: impl AsyncFnOnce(&Accessor<T>) -> wasmtime::Result<()>,
+    ) -> Result<(), CallError> {
+        self.enter();
+        let far = Moment::now().plus(MAX_RUN);
+        let ran = run(async { self.store.run_concurrent(calls).await? }, &self.cpu, far).await;
         self.left(ran)
     }
 

@@ -2,6 +2,8 @@
 //!
 //! The runtime knows nothing of WASI: `watertight-host` implements these traits for it, and the tests implement them for bare cells.
 
+use std::any::Any;
+
 use wasmtime::component::{Linker, Resource, ResourceTable, ResourceTableError, ResourceType};
 use watertight_model::app::Component;
 
@@ -41,23 +43,24 @@ pub struct HostResource {
     /// Its WIT name, for messages: `wasi:io/streams/input-stream`.
     pub name: &'static str,
     pub(crate) ty: ResourceType,
-    pub(crate) carry: fn(&mut ResourceTable, u32, &mut ResourceTable) -> Result<u32, ResourceTableError>,
+    pub(crate) take: fn(&mut ResourceTable, u32) -> Result<Box<dyn Any + Send>, ResourceTableError>,
+    pub(crate) put: fn(&mut ResourceTable, Box<dyn Any + Send>) -> Result<u32, ResourceTableError>,
 }
 
 impl HostResource {
     /// The resource whose table entries have the Rust type `R`.
     #[must_use]
     pub fn of<R: Send + 'static>(name: &'static str) -> Self {
-        Self { name, ty: ResourceType::host::<R>(), carry: carry::<R> }
+        Self { name, ty: ResourceType::host::<R>(), take: take::<R>, put: put::<R> }
     }
 }
 
-/// Moves one entry between two tables. It fails, leaving `from` as it was, when the entry still has children there.
-fn carry<R: Send + 'static>(
-    from: &mut ResourceTable,
-    rep: u32,
-    to: &mut ResourceTable,
-) -> Result<u32, ResourceTableError> {
-    let entry = from.delete(Resource::<R>::new_own(rep))?;
-    Ok(to.push(entry)?.rep())
+/// Takes one entry out of a table. It fails, leaving the table as it was, when the entry still has children there.
+fn take<R: Send + 'static>(table: &mut ResourceTable, rep: u32) -> Result<Box<dyn Any + Send>, ResourceTableError> {
+    Ok(Box::new(table.delete(Resource::<R>::new_own(rep))?))
+}
+
+fn put<R: Send + 'static>(table: &mut ResourceTable, entry: Box<dyn Any + Send>) -> Result<u32, ResourceTableError> {
+    let entry = entry.downcast::<R>().map_err(|_| ResourceTableError::WrongType)?;
+    Ok(table.push(*entry)?.rep())
 }

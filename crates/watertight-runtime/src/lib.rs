@@ -13,6 +13,7 @@ mod cache;
 mod cell;
 mod clock;
 mod compile;
+mod driver;
 mod engine;
 mod failure;
 mod gate;

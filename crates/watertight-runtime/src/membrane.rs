@@ -7,7 +7,7 @@
 //! ```
 //!
 //! [`plan`] says how a type is laid out, [`lift`] and [`lower`] move it, [`handles`] turns one cell's handles into
-//! another's, [`raw`] is how Wasmtime calls all this, and [`link`] puts it in place when an app is loaded.
+//! another's, [`pump`] carries streams and futures, [`raw`] is how Wasmtime calls all this, and [`link`] puts it in place when an app is loaded.
 
 mod frame;
 mod handles;
@@ -17,6 +17,7 @@ mod lower;
 mod malformed;
 mod plan;
 mod plans;
+mod pump;
 mod raw;
 
 use std::{sync::Arc, time::Duration};
@@ -30,16 +31,18 @@ use watertight_model::{
 };
 
 pub use self::link::EdgeError;
+use self::raw::Content;
 pub(crate) use self::{
     frame::Frame,
-    handles::{CallerStore, Proxy},
+    handles::{Entry, Lent, Proxy, StoreAccess, pack, restore, take_back, unpack},
     link::{ExportedFunction, ResourceIds, TypedExport, link},
     malformed::Malformed,
     plans::forget,
+    pump::Pumps,
 };
-use self::{frame::Handle, raw::Content};
 use crate::{
     clock::Moment,
+    driver::Done,
     failure::{self, Seen},
     host::{CellData, HostResource},
     tree::Tree,
@@ -59,7 +62,7 @@ pub(crate) struct EdgeFunction {
 
 impl EdgeFunction {
     /// Calls the function in the callee's own cell. What the caller gets when that fails is decided by the airlock.
-    async fn call<T: CellData>(&self, mut caller: impl CallerStore<T>, arguments: Frame) -> wasmtime::Result<Content> {
+    async fn call<T: CellData>(&self, mut caller: impl StoreAccess<T>, arguments: Frame) -> wasmtime::Result<Content> {
         let began = Moment::now();
         let (tree, callers_deadline) = caller.tree()?;
         let deadline = shrink(began, callers_deadline, self.deadline);
@@ -90,17 +93,18 @@ impl EdgeFunction {
     /// Takes the arguments to the callee's cell and brings the results back.
     async fn carry<T: CellData>(
         &self,
-        caller: &mut impl CallerStore<T>,
+        caller: &mut impl StoreAccess<T>,
         tree: &Arc<Tree<T>>,
         mut arguments: Frame,
         deadline: Moment,
     ) -> Result<Frame, CallError> {
-        let mut callee = tree.check_out(self.exporter, deadline).await?;
-        let lent = handles::carry_in(&mut arguments, caller, &mut callee)?;
-        let results = callee.call(&self.export, arguments, deadline).await;
-        handles::give_back(lent, caller, &mut callee)?;
+        let failed = |kind| failure::budget(kind, tree.app.spec(self.exporter));
+        let mut callee = tree.callee(self.exporter, deadline).await?;
+        let borrowed = pack(&mut arguments, caller).map_err(failed)?;
+        let Done { results, back } = callee.call(&self.export, arguments, deadline).await;
+        restore(borrowed, back, caller).map_err(failed)?;
         let mut results = results?;
-        handles::carry_out(&mut results, caller, &mut callee)?;
+        unpack(&mut results, caller, &mut Lent::default()).map_err(failed)?;
         Ok(results)
     }
 }

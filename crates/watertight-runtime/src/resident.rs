@@ -5,7 +5,7 @@ use tokio::sync::Notify;
 use wasmtime::component::ResourceAny;
 use watertight_model::{event::CellId, failure::FailureKind};
 
-use crate::{cell::Cell, clock::Moment, host::CellData, meter};
+use crate::{cell::Cell, clock::Moment, driver::Driver, host::CellData, meter};
 
 /// Resources that wait to be dropped in a resident cell; past this, the cell keeps them until it ends.
 const MAX_BURIED: usize = 1 << 16;
@@ -13,6 +13,8 @@ const MAX_BURIED: usize = 1 << 16;
 pub(crate) struct Residents<T: CellData> {
     state: Mutex<State<T>>,
     freed: Notify,
+    /// The cell of a component with component-model async: one, which takes one call tree at a time.
+    pub(crate) driver: tokio::sync::Mutex<Option<Driver<T>>>,
 }
 
 struct State<T: CellData> {
@@ -26,7 +28,7 @@ struct State<T: CellData> {
 impl<T: CellData> Default for Residents<T> {
     fn default() -> Self {
         let state = State { resting: Vec::new(), lent: Vec::new(), buried: Vec::new(), closed: false };
-        Self { state: Mutex::new(state), freed: Notify::new() }
+        Self { state: Mutex::new(state), freed: Notify::new(), driver: tokio::sync::Mutex::new(None) }
     }
 }
 

@@ -24,9 +24,11 @@ use crate::{
     app::LoadedApp,
     cell::Cell,
     clock::Moment,
+    driver::{Done, Driver},
     failure,
     gate::{Admitted, Gate},
     host::CellData,
+    membrane::{self, ExportedFunction, Frame, Lent, Proxy},
     meter,
 };
 
@@ -44,6 +46,8 @@ pub(crate) struct Tree<T: CellData> {
 pub(crate) struct Slot<T: CellData> {
     state: Mutex<SlotState<T>>,
     freed: Notify,
+    /// The cell of a component with component-model async.
+    driver: tokio::sync::Mutex<Option<Driver<T>>>,
 }
 
 struct SlotState<T: CellData> {
@@ -54,7 +58,11 @@ struct SlotState<T: CellData> {
 
 impl<T: CellData> Default for Slot<T> {
     fn default() -> Self {
-        Self { state: Mutex::new(SlotState { resting: None, lent: None }), freed: Notify::new() }
+        Self {
+            state: Mutex::new(SlotState { resting: None, lent: None }),
+            freed: Notify::new(),
+            driver: tokio::sync::Mutex::new(None),
+        }
     }
 }
 
@@ -63,6 +71,14 @@ pub(crate) struct Loan<T: CellData> {
     cell: Option<Box<Cell<T>>>,
     home: Home<T>,
     _admitted: Admitted<GateOf<T>>,
+}
+
+/// The cell that is to be called.
+pub(crate) enum Callee<T: CellData> {
+    /// It is the call's own while it lasts.
+    Lent(Loan<T>),
+    /// It has a task of its own, which several calls may share.
+    Driven { driver: Driver<T>, tree: Arc<Tree<T>>, _admitted: Admitted<GateOf<T>> },
 }
 
 /// Where a cell goes after the call.
@@ -118,6 +134,63 @@ impl<T: CellData> Tree<T> {
         Ok(loan)
     }
 
+    /// Gets the cell that a call of this tree goes to.
+    pub(crate) async fn callee(
+        self: &Arc<Self>,
+        component: ComponentId,
+        deadline: Moment,
+    ) -> Result<Callee<T>, CallError> {
+        if !self.app.component(component).driven {
+            return Ok(Callee::Lent(self.check_out(component, deadline).await?));
+        }
+        let refused = |kind| failure::budget(kind, self.app.spec(component));
+        let gate = GateOf(Arc::clone(&self.app), component);
+        let admitted = Gate::enter(gate, deadline).await.map_err(refused)?;
+        let driver = match self.app.spec(component).lifetime {
+            Lifetime::Call => Driver::start(Cell::start(&self.app, component, deadline).await?),
+            Lifetime::Request => self.living(&self.slot(component).driver, component, deadline).await?,
+            Lifetime::Resident => {
+                self.living(&self.app.component(component).residents.driver, component, deadline).await?
+            }
+        };
+        Ok(Callee::Driven { driver, tree: Arc::clone(self), _admitted: admitted })
+    }
+
+    /// The driver in this place, or a fresh one where there is none or its cell has failed.
+    async fn living(
+        &self,
+        place: &tokio::sync::Mutex<Option<Driver<T>>>,
+        component: ComponentId,
+        deadline: Moment,
+    ) -> Result<Driver<T>, CallError> {
+        let waited = meter::until(place.lock(), deadline).await;
+        let mut place = waited.ok_or_else(|| failure::budget(FailureKind::Deadline, self.app.spec(component)))?;
+        if let Some(driver) = place.as_ref().filter(|driver| driver.lives()) {
+            return Ok(driver.clone());
+        }
+        let driver = Driver::start(Cell::start(&self.app, component, deadline).await?);
+        *place = Some(driver.clone());
+        Ok(driver)
+    }
+
+    /// Drops a resource in the cell that made it, if that still lives.
+    pub(crate) async fn drop_resource(self: &Arc<Self>, proxy: Proxy, deadline: Moment) -> Result<(), CallError> {
+        let component = self.app.component(proxy.component);
+        if !component.driven {
+            let mut maker = self.check_out_exactly(proxy.component, proxy.cell, deadline).await?;
+            return maker.drop_resource(proxy.resource, deadline).await;
+        }
+        let place = match self.app.spec(proxy.component).lifetime {
+            Lifetime::Call | Lifetime::Request => &self.slot(proxy.component).driver,
+            Lifetime::Resident => &component.residents.driver,
+        };
+        let driver = place.lock().await.clone().filter(|driver| driver.cell() == proxy.cell);
+        if let Some(driver) = driver {
+            driver.drop_resource(self, proxy.resource, deadline).await;
+        }
+        Ok(())
+    }
+
     /// Gets the one cell with this id, if it still lives.
     pub(crate) async fn check_out_exactly(
         self: &Arc<Self>,
@@ -152,6 +225,28 @@ impl<T: CellData> Tree<T> {
 
     fn slot(&self, component: ComponentId) -> &Slot<T> {
         &self.slots[component.0 as usize]
+    }
+}
+
+impl<T: CellData> Callee<T> {
+    /// Calls an exported function: packed arguments in, packed results out.
+    pub(crate) async fn call(&mut self, function: &ExportedFunction, mut arguments: Frame, deadline: Moment) -> Done {
+        let loan = match self {
+            Self::Driven { driver, tree, .. } => return driver.call(tree, function, arguments, deadline).await,
+            Self::Lent(loan) => loan,
+        };
+        let mut lent = Lent::default();
+        let unpacked = membrane::unpack(&mut arguments, &mut loan.store, &mut lent);
+        let called = match unpacked {
+            Ok(()) => loan.call(function, arguments, deadline).await,
+            Err(kind) => Err(failure::budget(kind, loan.spec())),
+        };
+        let back = membrane::take_back(lent, &mut loan.store);
+        let results = called.and_then(|mut results| match membrane::pack(&mut results, &mut loan.store) {
+            Ok(_) => Ok(results),
+            Err(kind) => Err(failure::budget(kind, loan.spec())),
+        });
+        Done { results, back }
     }
 }
 

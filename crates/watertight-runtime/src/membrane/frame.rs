@@ -5,13 +5,12 @@
 
 use std::cell::RefCell;
 
-use smallvec::SmallVec;
-use wasmtime::component::ResourceAny;
-
 use super::{
+    handles::Handle,
     malformed::Malformed,
     plan::{Shape, Step},
 };
+use smallvec::SmallVec;
 
 /// The most bytes one frame may hold. A guest can name the same megabyte a thousand times in one list of strings.
 pub(crate) const MAX_FRAME_BYTES: usize = 128 << 20;
@@ -29,17 +28,6 @@ thread_local! {
 pub(crate) struct Frame {
     pub(crate) bytes: Vec<u8>,
     pub(crate) handles: SmallVec<[Handle; 2]>,
-}
-
-/// A handle in a frame, in terms of the store that it was lifted from or will be lowered into.
-#[derive(Debug)]
-pub(crate) enum Handle {
-    /// A resource that the component of this store made.
-    Guest(ResourceAny),
-    /// A proxy, by its index in the cell's list of them.
-    Proxy { rep: u32, owned: bool },
-    /// A host resource, by its index in the store's resource table.
-    Host { rep: u32, owned: bool, ty: wasmtime::component::ResourceType },
 }
 
 /// The frame would be larger than [`MAX_FRAME_BYTES`].

@@ -1,30 +1,56 @@
-//! Handles on their way through the membrane.
+//! Handles on their way through the membrane: packed in one store's terms into parcels, unpacked in the other's.
 //!
 //! A handle to a resource that another cell made is a proxy: the holder's store has a host resource whose representation is an
 //! index into the holder's own list of proxies, so that no guest can name what it was not given. `own` moves the entry, `borrow`
 //! lends it for one call, dropping the proxy drops the original, and when the maker dies the proxy leads nowhere. A host
-//! resource moves from one store's table to the other's.
+//! resource moves from one store's table to the other's. A stream or future becomes a pump.
 
-use std::sync::Arc;
+use std::{any::Any, sync::Arc};
 
+use parking_lot::Mutex;
 use wasmtime::{
-    AsContextMut as _, StoreContextMut,
+    AsContextMut as _, Store, StoreContextMut,
     component::{Accessor, ResourceAny, ResourceType},
 };
-use watertight_model::{
-    app::ComponentId,
-    event::CellId,
-    failure::{CallError, FailureKind},
+use watertight_model::{app::ComponentId, event::CellId, failure::FailureKind};
+
+use super::{
+    Frame, Malformed, host_resource,
+    plan::Payload,
+    pump::{self, Pump},
+};
+use crate::{
+    cell::{CellCore, MAX_PROXIES_PER_CELL},
+    clock::Moment,
+    host::CellData,
+    tree::Tree,
 };
 
-use super::{Frame, Handle, Malformed, host_resource};
-use crate::{
-    cell::{Cell, CellCore, MAX_PROXIES_PER_CELL},
-    clock::Moment,
-    failure,
-    host::CellData,
-    tree::{Loan, Tree},
-};
+/// A handle in a frame.
+#[derive(Debug)]
+pub(crate) enum Handle {
+    /// In a store's terms: a resource that the component of this store made.
+    Guest { resource: ResourceAny, owned: bool },
+    /// In a store's terms: a proxy, by its index in the cell's list of them.
+    Proxy { rep: u32, owned: bool },
+    /// In a store's terms: a host resource, by its index in the store's resource table.
+    Host { rep: u32, owned: bool, ty: ResourceType },
+    /// In a store's terms: the readable end of a stream or future.
+    Reader(pump::Reader, Payload),
+    /// Between two stores.
+    Parcel(Parcel),
+}
+
+/// A handle between two stores.
+#[derive(Debug)]
+pub(crate) enum Parcel {
+    /// A resource, wherever it lives.
+    Resource { proxy: Proxy, owned: bool },
+    /// A host resource, taken out of its table.
+    Host { entry: Entry, owned: bool },
+    /// A stream or future.
+    Pump(Pump, Payload),
+}
 
 /// A resource that lives in another cell.
 #[derive(Clone, Copy, Debug)]
@@ -37,160 +63,186 @@ pub(crate) struct Proxy {
     pub(crate) resource: ResourceAny,
 }
 
-/// Access to a caller's store in the middle of its call.
-pub(crate) trait CallerStore<T: CellData>: Send {
-    fn with<R>(&mut self, run: impl FnOnce(&mut T) -> R) -> R;
+/// A host resource out of its table.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    ty: ResourceType,
+    value: Mutex<Box<dyn Any + Send>>,
+}
 
-    /// The call tree that the caller runs in, and the caller's own deadline.
+/// Access to a store, from within a call of its guest or while its guest is at rest.
+pub(crate) trait StoreAccess<T: CellData> {
+    fn with<R>(&mut self, run: impl FnOnce(StoreContextMut<'_, T>) -> R) -> R;
+
+    /// The call tree that the cell runs in, and its own deadline.
     fn tree(&mut self) -> wasmtime::Result<(Arc<Tree<T>>, Moment)> {
-        self.with(|data| {
-            let core = data.core();
+        self.with(|store| {
+            let core = store.data().core();
             let tree = core.tree.as_ref().ok_or_else(|| wasmtime::Error::msg("a cell at rest made a call"))?;
             Ok((Arc::clone(tree), core.deadline))
         })
     }
 }
 
-impl<T: CellData> CallerStore<T> for StoreContextMut<'_, T> {
-    fn with<R>(&mut self, run: impl FnOnce(&mut T) -> R) -> R {
-        run(self.as_context_mut().data_mut())
+impl<T: CellData> StoreAccess<T> for StoreContextMut<'_, T> {
+    fn with<R>(&mut self, run: impl FnOnce(StoreContextMut<'_, T>) -> R) -> R {
+        run(self.as_context_mut())
     }
 }
 
-impl<T: CellData> CallerStore<T> for &Accessor<T> {
-    fn with<R>(&mut self, run: impl FnOnce(&mut T) -> R) -> R {
-        Accessor::with(*self, |mut access| run(access.data_mut()))
+impl<T: CellData> StoreAccess<T> for Store<T> {
+    fn with<R>(&mut self, run: impl FnOnce(StoreContextMut<'_, T>) -> R) -> R {
+        run(self.as_context_mut())
     }
 }
 
-/// What the callee has only for the call.
+impl<T: CellData> StoreAccess<T> for &Accessor<T> {
+    fn with<R>(&mut self, run: impl FnOnce(StoreContextMut<'_, T>) -> R) -> R {
+        Accessor::with(*self, |mut access| run(access.as_context_mut()))
+    }
+}
+
+/// Where the host resources that a caller lent belong in its table, in the order in which they were taken.
+pub(crate) type Borrowed = Vec<u32>;
+
+/// What a callee has only for the call.
 #[derive(Debug, Default)]
-pub(super) struct Lent {
+pub(crate) struct Lent {
     proxies: Vec<usize>,
-    /// Host resources: their type, the index in the caller's table, the index in the callee's.
-    host: Vec<(ResourceType, u32, u32)>,
+    host: Vec<(ResourceType, u32)>,
 }
 
-/// Turns the handles of arguments into the callee's.
-pub(super) fn carry_in<T: CellData>(
-    arguments: &mut Frame,
-    caller: &mut impl CallerStore<T>,
-    callee: &mut Loan<T>,
-) -> Result<Lent, CallError> {
-    let mut lent = Lent::default();
-    if arguments.handles.is_empty() {
-        return Ok(lent);
-    }
-    let id = callee.id();
-    let mut failed = None;
-    for handle in &mut arguments.handles {
-        let carried = caller.with(|data| match *handle {
+/// Packs the handles of a frame that was lifted from this store.
+pub(crate) fn pack<T: CellData>(frame: &mut Frame, store: &mut impl StoreAccess<T>) -> Result<Borrowed, FailureKind> {
+    let mut borrowed = Vec::new();
+    for handle in &mut frame.handles {
+        let parcel = store.with(|mut store| match handle {
+            Handle::Guest { resource, owned } => {
+                let core = store.data().core();
+                let proxy = Proxy { component: core.component(), cell: core.id(), resource: *resource };
+                Ok(Parcel::Resource { proxy, owned: *owned })
+            }
             Handle::Proxy { rep, owned } => {
-                let proxy = take(data.core_mut(), rep, owned).ok_or(FailureKind::DeadHandle)?;
-                if proxy.cell == id {
-                    return Ok(Handle::Guest(proxy.resource));
+                let proxy = take(store.data_mut().core_mut(), *rep, *owned).ok_or(FailureKind::DeadHandle)?;
+                Ok(Parcel::Resource { proxy, owned: *owned })
+            }
+            Handle::Host { rep, owned, ty } => {
+                let entry = Entry::take(store.data_mut(), *ty, *rep)?;
+                if !*owned {
+                    borrowed.push(*rep);
                 }
-                if proxy.component == callee.component() {
+                Ok(Parcel::Host { entry, owned: *owned })
+            }
+            Handle::Reader(reader, payload) => {
+                let pump = reader.connect(&mut store, *payload).map_err(|_| FailureKind::BadValue)?;
+                Ok(Parcel::Pump(pump, *payload))
+            }
+            Handle::Parcel(_) => Err(FailureKind::Host),
+        })?;
+        *handle = Handle::Parcel(parcel);
+    }
+    Ok(borrowed)
+}
+
+/// Unpacks the handles of a frame that will be lowered into this store. What is lent for the call is noted in `lent`, also when a
+/// later handle fails.
+pub(crate) fn unpack<T: CellData>(
+    frame: &mut Frame,
+    store: &mut impl StoreAccess<T>,
+    lent: &mut Lent,
+) -> Result<(), FailureKind> {
+    for handle in &mut frame.handles {
+        // Every parcel is opened once; what stands in for it is never looked at.
+        let parcel = match std::mem::replace(handle, Handle::Proxy { rep: u32::MAX, owned: false }) {
+            Handle::Parcel(parcel) => parcel,
+            Handle::Guest { .. } | Handle::Proxy { .. } | Handle::Host { .. } | Handle::Reader(..) => {
+                return Err(FailureKind::Host);
+            }
+        };
+        *handle = store.with(|mut store| match parcel {
+            Parcel::Resource { proxy, owned } => {
+                let core = store.data_mut().core_mut();
+                if proxy.cell == core.id() {
+                    return Ok(Handle::Guest { resource: proxy.resource, owned });
+                }
+                // Another cell of this component made it, and is gone.
+                if proxy.component == core.component() {
                     return Err(FailureKind::DeadHandle);
                 }
-                let rep = keep(callee.store.data_mut().core_mut(), proxy)?;
+                let rep = keep(core, proxy)?;
                 if !owned {
                     lent.proxies.push(rep as usize);
                 }
                 Ok(Handle::Proxy { rep, owned })
             }
-            Handle::Host { rep, owned, ty } => {
-                let moved = move_host(data, ty, rep, callee.store.data_mut())?;
+            Parcel::Host { entry, owned } => {
+                let ty = entry.ty;
+                let rep = entry.put(store.data_mut())?;
                 if !owned {
-                    lent.host.push((ty, rep, moved));
+                    lent.host.push((ty, rep));
                 }
-                Ok(Handle::Host { rep: moved, owned, ty })
+                Ok(Handle::Host { rep, owned, ty })
             }
-            // A component cannot import what its caller made: the graph would have a cycle.
-            Handle::Guest(_) => Err(FailureKind::BadValue),
-        });
-        match carried {
-            Ok(carried) => *handle = carried,
-            Err(kind) => {
-                failed = Some(kind);
-                break;
+            Parcel::Pump(pump, payload) => {
+                let reader = pump.connect(&mut store, payload).map_err(|_| FailureKind::Host)?;
+                Ok(Handle::Reader(reader, payload))
             }
-        }
-    }
-    match failed {
-        None => Ok(lent),
-        Some(kind) => {
-            let error = failure::budget(kind, callee.spec());
-            give_back(lent, caller, callee)?;
-            Err(error)
-        }
-    }
-}
-
-/// Takes back what the callee had for the call only, whether or not the call succeeded.
-pub(super) fn give_back<T: CellData>(
-    lent: Lent,
-    caller: &mut impl CallerStore<T>,
-    callee: &mut Cell<T>,
-) -> Result<(), CallError> {
-    for rep in lent.proxies {
-        callee.store.data_mut().core_mut().proxies.try_remove(rep);
-    }
-    // The caller's table gives out the place that was freed last first, so in reverse each resource gets its old place.
-    for (ty, original, moved) in lent.host.into_iter().rev() {
-        let back = caller.with(|data| move_host(callee.store.data_mut(), ty, moved, data));
-        if back != Ok(original) {
-            return Err(CallError {
-                kind: FailureKind::Host,
-                component: callee.spec().name.clone(),
-                detail: "a borrowed host resource was in use by the caller when it came back".into(),
-            });
-        }
+        })?;
     }
     Ok(())
 }
 
-/// Turns the handles of results into the caller's.
-pub(super) fn carry_out<T: CellData>(
-    results: &mut Frame,
-    caller: &mut impl CallerStore<T>,
-    callee: &mut Loan<T>,
-) -> Result<(), CallError> {
-    let maker = (callee.component(), callee.id());
-    for handle in &mut results.handles {
-        let carried = caller.with(|data| match *handle {
-            Handle::Guest(resource) => {
-                let rep = keep(data.core_mut(), Proxy { component: maker.0, cell: maker.1, resource })?;
-                Ok(Handle::Proxy { rep, owned: true })
-            }
-            Handle::Proxy { rep, owned } => {
-                let proxy = take(callee.store.data_mut().core_mut(), rep, owned).ok_or(FailureKind::DeadHandle)?;
-                if proxy.cell == data.core().id() {
-                    return Ok(Handle::Guest(proxy.resource));
-                }
-                Ok(Handle::Proxy { rep: keep(data.core_mut(), proxy)?, owned })
-            }
-            Handle::Host { rep, owned, ty } => {
-                Ok(Handle::Host { rep: move_host(callee.store.data_mut(), ty, rep, data)?, owned, ty })
-            }
-        });
-        *handle = carried.map_err(|kind| failure::budget(kind, callee.spec()))?;
+/// Takes from a callee what it had for the call only, whether or not the call succeeded.
+pub(crate) fn take_back<T: CellData>(lent: Lent, store: &mut impl StoreAccess<T>) -> Vec<Entry> {
+    store.with(|mut store| {
+        for rep in lent.proxies {
+            store.data_mut().core_mut().proxies.try_remove(rep);
+        }
+        lent.host.into_iter().filter_map(|(ty, rep)| Entry::take(store.data_mut(), ty, rep).ok()).collect()
+    })
+}
+
+/// Gives the caller back the host resources that it lent, each in its old place.
+pub(crate) fn restore<T: CellData>(
+    borrowed: Borrowed,
+    entries: Vec<Entry>,
+    store: &mut impl StoreAccess<T>,
+) -> Result<(), FailureKind> {
+    if borrowed.len() != entries.len() {
+        return Err(FailureKind::Host);
+    }
+    // The table gives out the place that was freed last first.
+    for (place, entry) in borrowed.into_iter().zip(entries).rev() {
+        if store.with(|mut store| entry.put(store.data_mut()))? != place {
+            return Err(FailureKind::Host);
+        }
     }
     Ok(())
 }
 
 /// Drops the original of a proxy that its holder dropped. A maker that died has dropped it already.
-pub(super) async fn drop_proxy<T: CellData>(mut holder: impl CallerStore<T>, rep: u32) -> wasmtime::Result<()> {
-    let Some(proxy) = holder.with(|data| take(data.core_mut(), rep, true)) else {
+pub(super) async fn drop_proxy<T: CellData>(mut holder: impl StoreAccess<T>, rep: u32) -> wasmtime::Result<()> {
+    let Some(proxy) = holder.with(|mut store| take(store.data_mut().core_mut(), rep, true)) else {
         return Err(Malformed::Handle.into());
     };
     let (tree, deadline) = holder.tree()?;
     let deadline = super::shrink(Moment::now(), deadline, tree.app.spec(proxy.component).budget.deadline);
     // A destructor that fails poisons its own cell; who dropped the handle has no result to see it in.
-    if let Ok(mut maker) = tree.check_out_exactly(proxy.component, proxy.cell, deadline).await {
-        let _ = maker.drop_resource(proxy.resource, deadline).await;
-    }
+    let _ = tree.drop_resource(proxy, deadline).await;
     Ok(())
+}
+
+impl Entry {
+    fn take<T: CellData>(data: &mut T, ty: ResourceType, rep: u32) -> Result<Self, FailureKind> {
+        let resource = host_resource(ty).ok_or(FailureKind::Host)?;
+        let value = (resource.take)(data.table(), rep).map_err(|_| FailureKind::BadValue)?;
+        Ok(Self { ty, value: Mutex::new(value) })
+    }
+
+    fn put<T: CellData>(self, data: &mut T) -> Result<u32, FailureKind> {
+        let resource = host_resource(self.ty).ok_or(FailureKind::Host)?;
+        (resource.put)(data.table(), self.value.into_inner()).map_err(|_| FailureKind::Memory)
+    }
 }
 
 fn take<T: CellData>(core: &mut CellCore<T>, rep: u32, owned: bool) -> Option<Proxy> {
@@ -203,9 +255,4 @@ fn keep<T: CellData>(core: &mut CellCore<T>, proxy: Proxy) -> Result<u32, Failur
         return Err(FailureKind::Memory);
     }
     u32::try_from(core.proxies.insert(proxy)).map_err(|_| FailureKind::Memory)
-}
-
-fn move_host<T: CellData>(from: &mut T, ty: ResourceType, rep: u32, to: &mut T) -> Result<u32, FailureKind> {
-    let resource = host_resource(ty).ok_or(FailureKind::Host)?;
-    (resource.carry)(from.table(), rep, to.table()).map_err(|_| FailureKind::BadValue)
 }

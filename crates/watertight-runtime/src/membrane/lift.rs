@@ -5,14 +5,16 @@ use wasmtime::{
     ValRaw,
     component::{
         __internal::{InterfaceType, LiftContext},
-        Lift as _, ResourceAny,
+        FutureAny, Lift as _, ResourceAny, StreamAny,
     },
 };
 
 use super::{
-    frame::{Frame, Handle},
+    frame::Frame,
+    handles::Handle,
     malformed::Malformed,
     plan::{HandleType, Origin, Shape, Step},
+    pump::Reader,
 };
 
 /// The tag in the length of a `latin1+utf16` string that says it is UTF-16 (Canonical ABI).
@@ -200,7 +202,19 @@ fn transcode(
 
 fn handle(cx: &mut LiftContext<'_>, handle: HandleType, index: u32, frame: &mut Frame) -> Result<u32, Malformed> {
     let lifted = match (handle.origin, handle.ty) {
-        (Origin::Guest, _) => ResourceAny::linear_lift_from_flat(cx, handle.ty, &ValRaw::u32(index)).map(Handle::Guest),
+        (Origin::Guest, ty) => {
+            let owned = matches!(ty, InterfaceType::Own(_));
+            ResourceAny::linear_lift_from_flat(cx, ty, &ValRaw::u32(index))
+                .map(|resource| Handle::Guest { resource, owned })
+        }
+        (Origin::Writer(payload), InterfaceType::Stream(_)) => {
+            StreamAny::linear_lift_from_flat(cx, handle.ty, &ValRaw::u32(index))
+                .map(|stream| Handle::Reader(Reader::Stream(stream), payload))
+        }
+        (Origin::Writer(payload), InterfaceType::Future(_)) => {
+            FutureAny::linear_lift_from_flat(cx, handle.ty, &ValRaw::u32(index))
+                .map(|future| Handle::Reader(Reader::Future(future), payload))
+        }
         (Origin::Proxy, InterfaceType::Own(table)) => {
             cx.guest_resource_lift_own(table, index).map(|(rep, ..)| Handle::Proxy { rep, owned: true })
         }

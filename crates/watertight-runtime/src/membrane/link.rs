@@ -11,7 +11,7 @@ use std::{
 use wasmtime::{
     Store, StoreContextMut,
     component::{
-        Component, ComponentExportIndex, Instance, Linker, LinkerInstance, ResourceType, Type, TypedFunc,
+        Accessor, Component, ComponentExportIndex, Instance, Linker, LinkerInstance, ResourceType, Type, TypedFunc,
         types::{ComponentFunc, ComponentItem},
     },
 };
@@ -21,7 +21,7 @@ use super::{
     EdgeFunction, Frame,
     handles::drop_proxy,
     plan::MAX_FLAT_PARAMS,
-    raw::{Content, Params, Values},
+    raw::{Content, Params, Probe, Values},
 };
 use crate::host::CellData;
 
@@ -39,10 +39,15 @@ pub enum EdgeError {
         name: String,
     },
     /// A type that no membrane carries yet.
-    #[error("`{function}` of `{import}` cannot cross from `{exporter}` to `{importer}`: {reason}")]
+    #[error(
+        "`{function}` of `{import}`, `{signature}`, cannot cross between `{importer}` and `{exporter}`: {reason}; \
+         `wall = \"fused\"` on `{exporter}` carries it inside one store"
+    )]
     Unsupported {
         /// The function.
         function: String,
+        /// Its type.
+        signature: String,
         /// The interface.
         import: String,
         /// The caller.
@@ -70,7 +75,8 @@ pub(crate) struct ExportedFunction {
     /// Where its typed form is kept in each cell.
     pub(crate) slot: usize,
     index: ComponentExportIndex,
-    returns: bool,
+    /// Core values that its results take, at most 1 where the function is not async.
+    results: usize,
 }
 
 /// An exported function of one cell, ready to be called.
@@ -91,11 +97,38 @@ impl ExportedFunction {
         let function = instance
             .get_func(&mut *store, &self.index)
             .ok_or_else(|| wasmtime::Error::msg("an export that was there at load is gone"))?;
-        Ok(TypedExport(if self.returns {
+        Ok(TypedExport(if self.results > 0 {
             Returning::One(function.typed(store)?)
         } else {
             Returning::Nothing(function.typed(store)?)
         }))
+    }
+}
+
+impl ExportedFunction {
+    /// Calls the function of a cell that may have other calls in flight.
+    pub(crate) async fn call_concurrent<T: CellData>(
+        &self,
+        accessor: &Accessor<T>,
+        instance: Instance,
+        arguments: Frame,
+    ) -> wasmtime::Result<Frame> {
+        let function = accessor
+            .with(|access| instance.get_func(access, &self.index))
+            .ok_or_else(|| wasmtime::Error::msg("an export that was there at load is gone"))?;
+        let arguments = Values(Content::Frame(arguments));
+        macro_rules! by_arity {
+            ($($n:literal)*) => {
+                match self.results {
+                    $($n => {
+                        let typed = accessor.with(|access| function.typed::<Params, Values<$n>>(access))?;
+                        typed.call_concurrent(accessor, arguments).await?.0
+                    })*
+                    _ => return Err(wasmtime::Error::msg("more results than pass flat")),
+                }
+            };
+        }
+        by_arity!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16).into_frame()
     }
 }
 
@@ -106,10 +139,7 @@ impl TypedExport {
             Returning::Nothing(function) => function.call_async(store, arguments).await?.0,
             Returning::One(function) => function.call_async(store, arguments).await?.0,
         };
-        match results {
-            Content::Frame(frame) => Ok(frame),
-            Content::Error(text) => Err(wasmtime::Error::msg(text)),
-        }
+        results.into_frame()
     }
 }
 
@@ -209,8 +239,8 @@ impl Placing<'_> {
             on_failure: edge.functions[known].on_failure,
         };
         let parameters = ty.params().map(|(_, ty)| flat_count(&ty)).fold(0, usize::saturating_add);
-        let returns = ty.results().len() > 0;
-        define(place, name, parameters, returns, function).map_err(|error| EdgeError::Linker {
+        let shape = Shape { parameters, returns: ty.results().len() > 0, asynchronous: ty.async_() };
+        define(place, name, shape, function).map_err(|error| EdgeError::Linker {
             import: edge.import.clone(),
             importer: self.app.component(edge.importer).name.clone(),
             error,
@@ -242,35 +272,43 @@ impl Placing<'_> {
         let Some(ComponentItem::ComponentFunc(function)) = item else {
             return Err(self.missing(edge.exporter, "export", name));
         };
-        let returns = function.results().len() > 0;
+        let results = function.results().map(|ty| flat_count(&ty)).fold(0, usize::saturating_add);
+        // An async function returns up to 16 values as they are, any other at most one; more lie in memory, behind one pointer.
+        let results = match results {
+            0 => 0,
+            2..=MAX_FLAT_PARAMS if function.async_() => results,
+            _ => 1,
+        };
         let exports = &mut self.exports[edge.exporter.0 as usize];
-        let function = ExportedFunction { slot: exports.len(), index, returns };
+        let function = ExportedFunction { slot: exports.len(), index, results };
         exports.push(function.clone());
         Ok(function)
     }
 
     /// Refuses what no membrane carries yet.
     fn carried(&self, name: &str, ty: &ComponentFunc) -> Result<(), EdgeError> {
-        let types = ty.params().map(|(_, ty)| ty).chain(ty.results());
-        let uncarried = types.into_iter().find_map(|ty| uncarried(&ty));
-        let reason = match uncarried {
-            None if ty.async_() => "async functions do not cross cells yet".to_owned(),
-            None => return Ok(()),
-            Some(what) => format!("{what} cannot cross cells yet"),
-        };
-        let component = |id| self.app.component(id).name.clone();
-        Err(EdgeError::Unsupported {
-            function: name.into(),
-            import: self.edge.import.clone(),
-            importer: component(self.edge.importer),
-            exporter: component(self.edge.exporter),
-            reason: format!("{reason}; `wall = \"fused\"` on the callee carries it inside one store"),
+        let component = &self.components[self.edge.importer.0 as usize];
+        ty.typecheck::<Probe, Probe>(&component.component_type().instance_type()).map_err(|reason| {
+            let component = |id| self.app.component(id).name.clone();
+            EdgeError::Unsupported {
+                function: name.into(),
+                signature: signature(self.edge, name),
+                import: self.edge.import.clone(),
+                importer: component(self.edge.importer),
+                exporter: component(self.edge.exporter),
+                reason: format!("{reason:#}"),
+            }
         })
     }
 
     fn missing(&self, component: watertight_model::app::ComponentId, what: &'static str, name: &str) -> EdgeError {
         EdgeError::Missing { component: self.app.component(component).name.clone(), what, name: name.into() }
     }
+}
+
+fn signature(edge: &Edge, name: &str) -> String {
+    let known = edge.functions.iter().find(|function| function.name == name);
+    known.map_or_else(String::new, |function| function.signature.clone())
 }
 
 fn define_resource<T: CellData>(
@@ -281,23 +319,30 @@ fn define_resource<T: CellData>(
     place.resource_async(name, ty, |holder: StoreContextMut<'_, T>, rep| Box::new(drop_proxy(holder, rep)))
 }
 
-/// Defines a function by how many core values its parameters take, which Wasmtime wants to know as a type.
+/// What Wasmtime wants to know of a function as types.
+#[derive(Clone, Copy)]
+struct Shape {
+    /// Core values that the parameters take.
+    parameters: usize,
+    returns: bool,
+    asynchronous: bool,
+}
+
 fn define<T: CellData>(
     place: &mut LinkerInstance<'_, T>,
     name: &str,
-    parameters: usize,
-    returns: bool,
+    shape: Shape,
     function: EdgeFunction,
 ) -> wasmtime::Result<()> {
     let function = Arc::new(function);
     macro_rules! by_arity {
         ($($n:literal)*) => {
-            match (parameters, returns) {
-                $(($n, false) => define_as::<T, $n, 0>(place, name, function),
-                  ($n, true) => define_as::<T, $n, 1>(place, name, function),)*
+            match (shape.parameters, shape.returns) {
+                $(($n, false) => define_as::<T, $n, 0>(place, name, shape.asynchronous, function),
+                  ($n, true) => define_as::<T, $n, 1>(place, name, shape.asynchronous, function),)*
                 // More than flat parameters go through memory.
-                (_, false) => define_as::<T, 0, 0>(place, name, function),
-                (_, true) => define_as::<T, 0, 1>(place, name, function),
+                (_, false) => define_as::<T, 0, 0>(place, name, shape.asynchronous, function),
+                (_, true) => define_as::<T, 0, 1>(place, name, shape.asynchronous, function),
             }
         };
     }
@@ -307,17 +352,20 @@ fn define<T: CellData>(
 fn define_as<T: CellData, const PARAMETERS: usize, const RESULTS: usize>(
     place: &mut LinkerInstance<'_, T>,
     name: &str,
+    asynchronous: bool,
     function: Arc<EdgeFunction>,
 ) -> wasmtime::Result<()> {
-    place.func_wrap_async(name, move |caller: StoreContextMut<'_, T>, arguments: Values<PARAMETERS>| {
-        let function = Arc::clone(&function);
-        Box::new(async move {
-            match arguments.0 {
-                Content::Frame(frame) => function.call(caller, frame).await.map(Values::<RESULTS>),
-                Content::Error(text) => Err(wasmtime::Error::msg(text)),
-            }
+    if asynchronous {
+        place.func_wrap_concurrent(name, move |caller: &Accessor<T>, arguments: Values<PARAMETERS>| {
+            let function = Arc::clone(&function);
+            Box::pin(async move { function.call(caller, arguments.0.into_frame()?).await.map(Values::<RESULTS>) })
         })
-    })
+    } else {
+        place.func_wrap_async(name, move |caller: StoreContextMut<'_, T>, arguments: Values<PARAMETERS>| {
+            let function = Arc::clone(&function);
+            Box::new(async move { function.call(caller, arguments.0.into_frame()?).await.map(Values::<RESULTS>) })
+        })
+    }
 }
 
 /// How many core values a type flattens to; more than [`MAX_FLAT_PARAMS`] are all the same.
@@ -343,23 +391,5 @@ fn flat_count(ty: &Type) -> usize {
             usize::try_from(list.len()).unwrap_or(usize::MAX).saturating_mul(flat_count(&list.ty()))
         }
         _ => 1,
-    }
-}
-
-/// The first part of a type that no membrane carries yet.
-fn uncarried(ty: &Type) -> Option<&'static str> {
-    match ty {
-        Type::Stream(_) => Some("a stream"),
-        Type::Future(_) => Some("a future"),
-        Type::ErrorContext => Some("an error-context"),
-        Type::List(list) => uncarried(&list.ty()),
-        Type::FixedLengthList(list) => uncarried(&list.ty()),
-        Type::Map(map) => uncarried(&map.key()).or_else(|| uncarried(&map.value())),
-        Type::Record(record) => record.fields().find_map(|field| uncarried(&field.ty)),
-        Type::Tuple(tuple) => tuple.types().find_map(|ty| uncarried(&ty)),
-        Type::Variant(variant) => variant.cases().filter_map(|case| case.ty).find_map(|ty| uncarried(&ty)),
-        Type::Option(option) => uncarried(&option.ty()),
-        Type::Result(result) => [result.ok(), result.err()].into_iter().flatten().find_map(|ty| uncarried(&ty)),
-        _ => None,
     }
 }

@@ -11,10 +11,12 @@ use wasmtime::{
 };
 
 use super::{
-    frame::{Frame, Handle},
+    frame::Frame,
+    handles::Handle,
     lift::{UTF16_TAG, narrow, word},
     malformed::Malformed,
     plan::{HandleType, Shape, Step},
+    pump::Reader,
 };
 
 /// Lowers a tuple as core values. `out` takes as many as the shape flattens to.
@@ -221,7 +223,13 @@ fn handle<T: 'static>(
 ) -> wasmtime::Result<u32> {
     let index = get_narrow(frame, at, 4)?;
     match (frame.handles.get(index as usize).ok_or(Malformed::Handle)?, handle.ty) {
-        (Handle::Guest(any), ty) => super::raw::lower_resource(cx, *any, ty),
+        (Handle::Guest { resource, .. }, ty) => super::raw::lower_index(cx, resource, ty),
+        (Handle::Reader(Reader::Stream(stream), _), ty @ InterfaceType::Stream(_)) => {
+            super::raw::lower_index(cx, stream, ty)
+        }
+        (Handle::Reader(Reader::Future(future), _), ty @ InterfaceType::Future(_)) => {
+            super::raw::lower_index(cx, future, ty)
+        }
         (Handle::Proxy { rep, .. } | Handle::Host { rep, .. }, InterfaceType::Own(table)) => {
             cx.guest_resource_lower_own(table, *rep)
         }

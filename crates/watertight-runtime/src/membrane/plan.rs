@@ -80,6 +80,17 @@ pub(crate) enum Origin {
     Proxy,
     /// The host.
     Host(ResourceType),
+    /// Whoever writes the stream or future.
+    Writer(Payload),
+}
+
+/// What the elements of a stream, or the value of a future, take in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Payload {
+    pub(crate) size: usize,
+    pub(crate) align: usize,
+    /// They are bytes.
+    pub(crate) byte: bool,
 }
 
 /// A type that cannot cross yet.
@@ -87,6 +98,12 @@ pub(crate) enum Origin {
 pub(crate) enum Unsupported {
     #[error("an error-context cannot cross between two cells")]
     ErrorContext,
+    #[error("a stream or future without a payload cannot cross between two cells yet")]
+    NoPayload,
+    #[error("handles cannot cross between two cells inside a stream or future yet")]
+    HandleInPayload,
+    #[error("a stream or future of values of {size} bytes cannot cross between two cells yet")]
+    PayloadSize { size: usize },
     #[error("a value of this type needs more than {MAX_VALUE_BYTES} bytes in place")]
     TooLarge,
 }
@@ -98,7 +115,7 @@ pub(crate) const MAX_VALUE_BYTES: usize = 1 << 20;
 const MAX_UNROLLED: usize = 16;
 
 impl Plan {
-    /// Compiles the plan of a tuple of parameters or results.
+    /// Compiles the plan of a tuple of parameters or results, or of a payload.
     pub(crate) fn compile(ty: InterfaceType, types: &InstanceType<'_>) -> Result<Self, Unsupported> {
         let shape = Compiler { types }.shape(ty)?;
         Ok(Self { shape, _types: Arc::clone(types.types) })
@@ -109,6 +126,20 @@ impl Shape {
     /// Whether a list of such values is one run of bytes.
     pub(crate) fn is_plain(&self) -> bool {
         matches!(*self.memory, [Step::Copy { at: 0, len }] if len == self.size)
+    }
+
+    fn has_handles(&self) -> bool {
+        self.memory.iter().any(|step| match step {
+            Step::Handle { .. } => true,
+            Step::List { element, .. } | Step::Repeat { element, .. } => element.has_handles(),
+            Step::Variant { cases, .. } => cases.iter().flatten().any(Self::has_handles),
+            Step::Copy { .. }
+            | Step::Signed { .. }
+            | Step::Bool { .. }
+            | Step::Char { .. }
+            | Step::Flags { .. }
+            | Step::String { .. } => false,
+        })
     }
 }
 
@@ -188,12 +219,27 @@ impl Compiler<'_> {
                 };
                 out.push(Step::Handle { at, handle: HandleType { ty, origin } });
             }
-            InterfaceType::Future(_) | InterfaceType::Stream(_) => {
-                out.push(Step::Handle { at, handle: HandleType { ty, origin: Origin::Guest } });
+            InterfaceType::Future(table) => {
+                let origin = Origin::Writer(self.payload(types[types[table].ty].payload)?);
+                out.push(Step::Handle { at, handle: HandleType { ty, origin } });
+            }
+            InterfaceType::Stream(table) => {
+                let origin = Origin::Writer(self.payload(types[types[table].ty].payload)?);
+                out.push(Step::Handle { at, handle: HandleType { ty, origin } });
             }
             InterfaceType::ErrorContext(_) => return Err(Unsupported::ErrorContext),
         }
         Ok(())
+    }
+
+    fn payload(&self, ty: Option<InterfaceType>) -> Result<Payload, Unsupported> {
+        let ty = ty.ok_or(Unsupported::NoPayload)?;
+        let shape = self.shape(ty)?;
+        if shape.has_handles() {
+            return Err(Unsupported::HandleInPayload);
+        }
+        let payload = Payload { size: shape.size, align: shape.align, byte: matches!(ty, InterfaceType::U8) };
+        if super::pump::carries(payload) { Ok(payload) } else { Err(Unsupported::PayloadSize { size: shape.size }) }
     }
 
     fn fields(

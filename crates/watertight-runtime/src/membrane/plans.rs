@@ -14,8 +14,8 @@ use wasmtime::component::__internal::{ComponentTypes, InstanceType, InterfaceTyp
 
 use super::plan::{Plan, Unsupported};
 
-/// The address of a component's types, which its plans keep alive, and the index of a tuple in them.
-type Key = (usize, u32);
+/// The address of a component's types, which its plans keep alive, and a type in them.
+type Key = (usize, InterfaceType);
 
 static PLANS: LazyLock<RwLock<HashMap<Key, Arc<Plan>>>> = LazyLock::new(RwLock::default);
 
@@ -32,7 +32,7 @@ pub(super) struct NoPlan;
 
 /// Compiles the plan of a tuple, unless it is there already.
 pub(super) fn file(ty: InterfaceType, types: &InstanceType<'_>) -> Result<(), Unsupported> {
-    let key = key(types.types, ty);
+    let key = (Arc::as_ptr(types.types).addr(), ty);
     if !PLANS.read().contains_key(&key) {
         let plan = Arc::new(Plan::compile(ty, types)?);
         PLANS.write().insert(key, plan);
@@ -42,9 +42,9 @@ pub(super) fn file(ty: InterfaceType, types: &InstanceType<'_>) -> Result<(), Un
 
 /// Finds the plan of a tuple.
 pub(super) fn find(types: &ComponentTypes, ty: InterfaceType) -> Result<Arc<Plan>, NoPlan> {
-    let key = key(types, ty);
+    let key = (std::ptr::from_ref(types).addr(), ty);
     RECENTLY.with_borrow_mut(|recent| {
-        let place = &mut recent[(key.0 >> 4 ^ key.1 as usize) % RECENT];
+        let place = &mut recent[place(key)];
         if let Some((known, plan)) = place
             && *known == key
         {
@@ -62,10 +62,11 @@ pub(crate) fn forget(types: &Arc<ComponentTypes>) {
     PLANS.write().retain(|(types, _), _| *types != address);
 }
 
-fn key(types: &ComponentTypes, ty: InterfaceType) -> Key {
+/// Calls look up tuples; the payloads of streams share a place.
+fn place((address, ty): Key) -> usize {
     let index = match ty {
-        InterfaceType::Tuple(tuple) => tuple.as_u32(),
-        _ => u32::MAX,
+        InterfaceType::Tuple(tuple) => tuple.as_u32() as usize,
+        _ => 0,
     };
-    (std::ptr::from_ref(types).addr(), index)
+    ((address >> 4) ^ index) % RECENT
 }

@@ -22,7 +22,7 @@ use wasmtime::{
     ValRaw,
     component::{
         __internal::{CanonicalAbiInfo, InstanceType, InterfaceType, LiftContext, LowerContext},
-        ComponentNamedList, ComponentType, Lift, Lower, ResourceAny,
+        ComponentNamedList, ComponentType, Lift, Lower,
     },
 };
 
@@ -33,6 +33,7 @@ use super::{
     malformed::Malformed,
     plan::{MAX_FLAT_PARAMS, Plan},
     plans,
+    pump::Chunk,
 };
 
 /// The parameters or results of a function, in `N` core values.
@@ -41,6 +42,9 @@ pub(super) struct Values<const N: usize>(pub(super) Content);
 
 /// Parameters of a call into a guest. One type serves every arity: the core function reads what it needs.
 pub(super) type Params = Values<MAX_FLAT_PARAMS>;
+
+/// Parameters and results that are only looked at: whether their types can cross at all.
+pub(super) type Probe = Values<{ MAX_FLAT_PARAMS + 1 }>;
 
 /// What crosses.
 #[derive(Debug)]
@@ -61,6 +65,10 @@ unsafe impl<const N: usize> ComponentType for Values<N> {
         CanonicalAbiInfo { size32: 0, align32: 1, size64: 0, align64: 1, flat_count: Some(N as u8) };
 
     fn typecheck(ty: &InterfaceType, types: &InstanceType<'_>) -> wasmtime::Result<()> {
+        if N > MAX_FLAT_PARAMS {
+            Plan::compile(*ty, types)?;
+            return Ok(());
+        }
         Ok(plans::file(*ty, types)?)
     }
 }
@@ -124,6 +132,14 @@ unsafe impl<const N: usize> Lower for Values<N> {
 }
 
 impl Content {
+    /// What was lifted. Only the membrane itself makes errors, for lowering.
+    pub(super) fn into_frame(self) -> wasmtime::Result<Frame> {
+        match self {
+            Self::Frame(frame) => Ok(frame),
+            Self::Error(text) => Err(wasmtime::Error::msg(text)),
+        }
+    }
+
     fn with_frame<R>(&self, plan: &Plan, run: impl FnOnce(&Frame) -> wasmtime::Result<R>) -> wasmtime::Result<R> {
         match self {
             Self::Frame(frame) => run(frame),
@@ -132,15 +148,77 @@ impl Content {
     }
 }
 
-/// Lowers a handle to a resource that the receiving component made itself, and gives the component's index for it.
-pub(super) fn lower_resource<T: 'static>(
+/// Lowers a handle that is one core value, the receiving component's index for it, and gives that index.
+pub(super) fn lower_index<T: 'static>(
     cx: &mut LowerContext<'_, T>,
-    resource: ResourceAny,
+    handle: &impl Lower<Lower = ValRaw>,
     ty: InterfaceType,
 ) -> wasmtime::Result<u32> {
     let mut index = MaybeUninit::uninit();
-    resource.linear_lower_to_flat(cx, ty, &mut index)?;
-    // SAFETY: `ResourceAny` lowers to one core value, which a successful lowering has written.
+    handle.linear_lower_to_flat(cx, ty, &mut index)?;
+    // SAFETY: the handle lowers to one core value, which a successful lowering has written.
     let index: ValRaw = unsafe { index.assume_init() };
     Ok(index.get_u32())
+}
+
+/// An element of a stream or the value of a future, of `SIZE` bytes in memory.
+#[derive(Debug)]
+pub(super) struct Element<const SIZE: usize, const ALIGN: u32>(pub(super) Frame);
+
+/// What a pump moves.
+pub(super) trait Item: Lift + Lower + Send + Sync + Unpin + 'static {
+    /// How many pass in one chunk at most.
+    const MOST: usize;
+    fn chunk(items: Vec<Self>) -> Chunk;
+    fn items(chunk: Chunk) -> Vec<Self>;
+}
+
+// SAFETY: it never passes as core values, and `typecheck` accepts a type only if it takes exactly `SIZE` bytes.
+unsafe impl<const SIZE: usize, const ALIGN: u32> ComponentType for Element<SIZE, ALIGN> {
+    type Lower = [ValRaw; 0];
+
+    #[expect(clippy::cast_possible_truncation, reason = "the sizes that pumps carry are small")]
+    const ABI: CanonicalAbiInfo =
+        CanonicalAbiInfo { size32: SIZE as u32, align32: ALIGN, size64: SIZE as u32, align64: ALIGN, flat_count: None };
+
+    fn typecheck(ty: &InterfaceType, types: &InstanceType<'_>) -> wasmtime::Result<()> {
+        let abi = types.types.canonical_abi(ty);
+        if (abi.size32, abi.align32) != (Self::ABI.size32, ALIGN) {
+            return Err(wasmtime::Error::msg("the payload has another size"));
+        }
+        Ok(plans::file(*ty, types)?)
+    }
+}
+
+// SAFETY: as for `Values`.
+unsafe impl<const SIZE: usize, const ALIGN: u32> Lift for Element<SIZE, ALIGN> {
+    fn linear_lift_from_flat(_: &mut LiftContext<'_>, _: InterfaceType, _: &[ValRaw; 0]) -> wasmtime::Result<Self> {
+        Err(Malformed::Arity.into())
+    }
+
+    fn linear_lift_from_memory(cx: &mut LiftContext<'_>, ty: InterfaceType, bytes: &[u8]) -> wasmtime::Result<Self> {
+        Ok(Self(Values::<0>::linear_lift_from_memory(cx, ty, bytes)?.0.into_frame()?))
+    }
+}
+
+// SAFETY: as for `Values`.
+unsafe impl<const SIZE: usize, const ALIGN: u32> Lower for Element<SIZE, ALIGN> {
+    fn linear_lower_to_flat<T>(
+        &self,
+        _: &mut LowerContext<'_, T>,
+        _: InterfaceType,
+        _: &mut MaybeUninit<[ValRaw; 0]>,
+    ) -> wasmtime::Result<()> {
+        Err(Malformed::Arity.into())
+    }
+
+    fn linear_lower_to_memory<T>(
+        &self,
+        cx: &mut LowerContext<'_, T>,
+        ty: InterfaceType,
+        pointer: usize,
+    ) -> wasmtime::Result<()> {
+        let plan = plans::find(cx.types, ty)?;
+        lower::to_memory(cx, &plan.shape, &self.0, pointer)
+    }
 }

@@ -1,16 +1,17 @@
 //! A host that offers nothing, and apps of guests on it: what most tests of the runtime need.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use wasmtime::component::{Linker, ResourceTable, Val};
 use watertight_model::{
-    app::{App, Component},
+    app::{App, Component, Sources},
     check::{Files, HostInterfaces, check},
     event::{Event, EventSink},
     failure::CallError,
     manifest::Manifest,
+    problem::Problem,
 };
 use watertight_runtime::{
     CellCore, CellData, CompileCache, CompiledApp, Host, HostResource, LoadError, NoProgress, RunningApp,
@@ -76,28 +77,33 @@ pub(crate) struct Harness {
     _cache: Option<tempfile::TempDir>,
 }
 
-/// Checks a manifest whose components' bytes are given by name.
-pub(crate) fn checked(
-    manifest: &str,
-    guests: &[(&str, Vec<u8>)],
-) -> (Arc<App>, BTreeMap<watertight_model::app::ComponentId, Arc<[u8]>>) {
+type Guests<'a> = &'a [(&'a str, Vec<u8>)];
+
+fn check_text(manifest: &str, guests: Guests<'_>) -> (Option<App>, Vec<Problem>) {
     let text = format!("[app]\nname = \"test\"\nversion = \"0.0.0\"\n{manifest}");
     let manifest = Manifest::parse("watertight.toml", &text);
-    let sources: BTreeMap<_, _> =
-        guests.iter().map(|(name, bytes)| ((*name).to_owned(), Ok(Arc::from(bytes.as_slice())))).collect();
-    let files = Files { sources: sources.clone(), ..Files::default() };
-    let (app, problems) = check(&manifest, &files, &HostInterfaces::wasi());
+    let sources = guests.iter().map(|(name, bytes)| ((*name).to_owned(), Ok(Arc::from(bytes.as_slice()))));
+    let files = Files { sources: sources.collect(), ..Files::default() };
+    check(&manifest, &files, &HostInterfaces::wasi())
+}
+
+/// What is wrong with a manifest.
+pub(crate) fn problems(manifest: &str, guests: Guests<'_>) -> Vec<String> {
+    let (_, problems) = check_text(manifest, guests);
+    problems.iter().map(|problem| problem.message().to_owned()).collect()
+}
+
+/// Checks a manifest whose components' bytes are given by name.
+pub(crate) fn checked(manifest: &str, guests: Guests<'_>) -> (Arc<App>, Sources) {
+    let (app, problems) = check_text(manifest, guests);
     let app = app.unwrap_or_else(|| panic!("the test's manifest is not sound: {problems:#?}"));
-    let sources = app
-        .components
-        .iter()
-        .map(|component| (component.id, Arc::from(sources[&component.name].clone().expect("given"))))
-        .collect();
+    let bytes = |name: &str| guests.iter().find(|(guest, _)| *guest == name).expect("given").1.as_slice();
+    let sources = app.components.iter().map(|component| (component.id, Arc::from(bytes(&component.name)))).collect();
     (Arc::new(app), sources)
 }
 
 /// Loads an app. Every component can be entered.
-pub(crate) fn try_load(manifest: &str, guests: &[(&str, Vec<u8>)]) -> Result<Harness, Vec<LoadError>> {
+pub(crate) fn try_load(manifest: &str, guests: Guests<'_>) -> Result<Harness, Vec<LoadError>> {
     let (app, sources) = checked(manifest, guests);
     // A cache that the tests of one run share would hide what is compiled anew; each gets its own.
     let folder = tempfile::tempdir().expect("a folder for the cache");
@@ -109,7 +115,7 @@ pub(crate) fn try_load(manifest: &str, guests: &[(&str, Vec<u8>)]) -> Result<Har
     Ok(Harness { app, events, _cache: Some(folder) })
 }
 
-pub(crate) fn load(manifest: &str, guests: &[(&str, Vec<u8>)]) -> Harness {
+pub(crate) fn load(manifest: &str, guests: Guests<'_>) -> Harness {
     try_load(manifest, guests).unwrap_or_else(|problems| panic!("the app does not load: {problems:#?}"))
 }
 

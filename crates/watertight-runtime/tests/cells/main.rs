@@ -4,3 +4,4 @@ mod bare;
 mod crossing;
 mod failure;
 mod oracle;
+mod resources;

@@ -1,0 +1,263 @@
+//! Drivers: the task of a cell whose component uses component-model async.
+//!
+//! Such a cell may have several calls in flight, and goes on working after a call has returned while streams or futures are
+//! open. So its store belongs to one task, which takes jobs, and to nobody else (invariant 8). The task ends when the last sender of
+//! jobs is gone, or when the cell fails; then every call in flight fails with it.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Weak},
+};
+
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot};
+use wasmtime::component::{Accessor, ResourceAny};
+use watertight_model::{
+    app::ComponentId,
+    event::CellId,
+    failure::{CallError, FailureKind},
+};
+
+use crate::{
+    cell::Cell,
+    clock::Moment,
+    failure::{self, Interrupted},
+    host::CellData,
+    membrane::{self, Entry, ExportedFunction, Frame, Lent},
+    meter,
+    tree::Tree,
+};
+
+/// Calls that wait for a driver to take them; its component's gate lets no more in than may run.
+const MAX_JOBS: usize = 64;
+
+/// A cell in the hands of its own task.
+pub(crate) struct Driver<T: CellData> {
+    jobs: mpsc::Sender<Job<T>>,
+    component: ComponentId,
+    cell: CellId,
+    /// How the cell failed, once it has.
+    obituary: Arc<Mutex<Option<CallError>>>,
+}
+
+/// A call that a driver is to make.
+struct Job<T: CellData> {
+    tree: Weak<Tree<T>>,
+    deadline: Moment,
+    work: Work,
+    done: oneshot::Sender<Done>,
+}
+
+enum Work {
+    Call(ExportedFunction, Frame),
+    Drop(ResourceAny),
+}
+
+/// What came of a job.
+pub(crate) struct Done {
+    /// The results, packed.
+    pub(crate) results: Result<Frame, CallError>,
+    /// Host resources that the callee had only for the call.
+    pub(crate) back: Vec<Entry>,
+}
+
+impl<T: CellData> Clone for Driver<T> {
+    fn clone(&self) -> Self {
+        Self {
+            jobs: self.jobs.clone(),
+            component: self.component,
+            cell: self.cell,
+            obituary: Arc::clone(&self.obituary),
+        }
+    }
+}
+
+impl<T: CellData> Driver<T> {
+    /// Gives a cell a task of its own.
+    pub(crate) fn start(cell: Box<Cell<T>>) -> Self {
+        let (jobs, queue) = mpsc::channel(MAX_JOBS);
+        let obituary = Arc::new(Mutex::new(None));
+        let driver = Self { jobs, component: cell.component(), cell: cell.id(), obituary: Arc::clone(&obituary) };
+        tokio::spawn(drive(cell, queue, obituary));
+        driver
+    }
+
+    pub(crate) fn cell(&self) -> CellId {
+        self.cell
+    }
+
+    /// Whether its cell can still be entered.
+    pub(crate) fn lives(&self) -> bool {
+        !self.jobs.is_closed()
+    }
+
+    /// Calls an exported function with packed arguments.
+    pub(crate) async fn call(
+        &self,
+        tree: &Arc<Tree<T>>,
+        function: &ExportedFunction,
+        arguments: Frame,
+        deadline: Moment,
+    ) -> Done {
+        self.work(tree, Work::Call(function.clone(), arguments), deadline).await
+    }
+
+    /// Drops a resource that the cell made.
+    pub(crate) async fn drop_resource(&self, tree: &Arc<Tree<T>>, resource: ResourceAny, deadline: Moment) {
+        self.work(tree, Work::Drop(resource), deadline).await;
+    }
+
+    async fn work(&self, tree: &Arc<Tree<T>>, work: Work, deadline: Moment) -> Done {
+        let (done, answer) = oneshot::channel();
+        let job = Job { tree: Arc::downgrade(tree), deadline, work, done };
+        let answered = async {
+            if self.jobs.send(job).await.is_ok()
+                && let Ok(done) = answer.await
+            {
+                return Ok(done);
+            }
+            // The cell broke. Its driver writes the obituary, and then goes.
+            self.jobs.closed().await;
+            Err(self.obituary.lock().clone())
+        };
+        let failed = |kind| failure::budget(kind, tree.app.spec(self.component));
+        let fail = |error| Done { results: Err(error), back: Vec::new() };
+        // The driver keeps to the deadline too, and says more; it only gets a moment longer to say it.
+        match meter::until(answered, deadline.plus(GRACE)).await {
+            Some(Ok(done)) => done,
+            Some(Err(obituary)) => fail(obituary.unwrap_or_else(|| failed(FailureKind::DeadHandle))),
+            None => fail(failed(FailureKind::Deadline)),
+        }
+    }
+}
+
+/// How much later than the driver its caller gives up.
+const GRACE: std::time::Duration = std::time::Duration::from_millis(5);
+
+/// The driver's task.
+async fn drive<T: CellData>(
+    mut cell: Box<Cell<T>>,
+    queue: mpsc::Receiver<Job<T>>,
+    obituary: Arc<Mutex<Option<CallError>>>,
+) {
+    let mut queue = Queue { incoming: queue, later: VecDeque::new() };
+    while let Some(job) = queue.next().await {
+        let Some(tree) = job.tree.upgrade() else { continue };
+        cell.join(tree, job.deadline);
+        let ran = match job.work {
+            Work::Drop(resource) => {
+                let dropped = cell.drop_resource(resource, job.deadline).await;
+                // Who dropped the handle has gone on already, or does not mind.
+                let _ = job.done.send(Done { results: Ok(Frame::default()), back: Vec::new() });
+                dropped
+            }
+            Work::Call(function, arguments) => {
+                let first = Call { function, arguments, deadline: job.deadline, done: job.done };
+                cell.run_concurrent(async |accessor| run_calls(accessor, first, &job.tree, &mut queue).await).await
+            }
+        };
+        if let Err(error) = ran {
+            *obituary.lock() = Some(error);
+            return;
+        }
+        cell.leave();
+    }
+}
+
+/// Jobs, those put off first.
+struct Queue<T: CellData> {
+    incoming: mpsc::Receiver<Job<T>>,
+    later: VecDeque<Job<T>>,
+}
+
+impl<T: CellData> Queue<T> {
+    async fn next(&mut self) -> Option<Job<T>> {
+        match self.later.pop_front() {
+            Some(job) => Some(job),
+            None => self.incoming.recv().await,
+        }
+    }
+}
+
+/// A call in flight.
+struct Call {
+    function: ExportedFunction,
+    arguments: Frame,
+    deadline: Moment,
+    done: oneshot::Sender<Done>,
+}
+
+/// Runs a call and those of the same call tree that come meanwhile, until none is left and no pump is open. What cannot run
+/// beside them is put off: the calls of other call trees, and destructors, which want the store alone.
+async fn run_calls<T: CellData>(
+    accessor: &Accessor<T>,
+    first: Call,
+    tree: &Weak<Tree<T>>,
+    queue: &mut Queue<T>,
+) -> wasmtime::Result<()> {
+    let pumps = accessor.with(|mut access| Arc::clone(&access.data_mut().core().pumps));
+    let mut last_deadline = first.deadline;
+    let mut running = FuturesUnordered::new();
+    running.push(run_call(accessor, first));
+    let mut open = true;
+    while !running.is_empty() || pumps.any() {
+        tokio::select! {
+            biased;
+            Some(ended) = running.next(), if !running.is_empty() => ended?,
+            job = queue.incoming.recv(), if open => match job {
+                Some(Job { tree: of, deadline, work: Work::Call(function, arguments), done }) if of.ptr_eq(tree) => {
+                    last_deadline = last_deadline.max(deadline);
+                    accessor.with(|mut access| access.data_mut().core_mut().deadline = last_deadline);
+                    running.push(run_call(accessor, Call { function, arguments, deadline, done }));
+                }
+                Some(job) => queue.later.push_back(job),
+                None => open = false,
+            },
+            () = pumps.closed() => {}
+            () = tokio::time::sleep_until(last_deadline.instant().into()), if running.is_empty() => {
+                return Err(Interrupted { kind: FailureKind::Deadline }.into());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Runs one call. An error of the guest breaks the whole cell; the caller learns from the obituary.
+async fn run_call<T: CellData>(accessor: &Accessor<T>, running: Call) -> wasmtime::Result<()> {
+    let Call { function, arguments, deadline, done } = running;
+    let called = meter::until(call(accessor, &function, arguments), deadline).await;
+    let Called { results, back } =
+        called.unwrap_or_else(|| Called::broken(Interrupted { kind: FailureKind::Deadline }.into()));
+    // A caller that was cut off has no use for it.
+    let _ = done.send(Done { results: Ok(results?), back });
+    Ok(())
+}
+
+struct Called {
+    results: wasmtime::Result<Frame>,
+    back: Vec<Entry>,
+}
+
+impl Called {
+    fn broken(error: wasmtime::Error) -> Self {
+        Self { results: Err(error), back: Vec::new() }
+    }
+}
+
+async fn call<T: CellData>(accessor: &Accessor<T>, function: &ExportedFunction, mut arguments: Frame) -> Called {
+    let mut store = accessor;
+    let mut lent = Lent::default();
+    if let Err(kind) = membrane::unpack(&mut arguments, &mut store, &mut lent) {
+        return Called { results: Err(Interrupted { kind }.into()), back: membrane::take_back(lent, &mut store) };
+    }
+    let instance = accessor.with(|mut access| access.data_mut().core().instance);
+    let Some(instance) = instance else { return Called::broken(wasmtime::Error::msg("the cell has no instance")) };
+    let called = function.call_concurrent(accessor, instance, arguments).await;
+    let back = membrane::take_back(lent, &mut store);
+    let results = called.and_then(|mut results| match membrane::pack(&mut results, &mut store) {
+        Ok(_) => Ok(results),
+        Err(kind) => Err(Interrupted { kind }.into()),
+    });
+    Called { results, back }
+}
