@@ -3,6 +3,7 @@
 mod app;
 mod asynchronous;
 mod command;
+mod complete;
 mod network;
 mod reach;
 mod serve;
