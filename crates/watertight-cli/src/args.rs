@@ -34,6 +34,12 @@ pub(crate) enum Command {
     Check(Check),
     Compile(Compile),
     Inspect(Inspect),
+    /// Print the JSON Schema of the manifest, for editors.
+    #[command(after_help = "\
+Example:
+  watertight schema > watertight.schema.json
+
+Then begin the manifest with: #:schema ./watertight.schema.json")]
     Schema,
     Completions(Completions),
     #[command(hide = true)]
@@ -160,7 +166,7 @@ A .wasm file that is run as a command without a manifest gets 10 minutes and as 
 Examples:
   watertight run tool.wasm -- --verbose input.txt
   watertight run tool.wasm --memory 1GiB --deadline 1h
-  watertight run examples/press --invoke 'press:markdown/render#to-html(\"# Hello\")'
+  watertight run examples/press --invoke 'press:markdown/render#render(\"# Hello\")'
   watertight run math.wasm --invoke 'add(1, 2)'
 
 WAVE, the notation of arguments and results, looks like this:

@@ -51,7 +51,12 @@ impl Failure {
         let mut text = problems_text(&self.problems, look);
         for (index, message) in self.messages.iter().enumerate() {
             let help = self.help.clone().filter(|_| index + 1 == self.messages.len());
-            render(&Said { message: message.clone(), help }, look, &mut text);
+            if look == Look::Plain {
+                text.push_str(&format!("error: {message}\n"));
+                text.extend(help.map(|help| format!("help: {help}\n")));
+            } else {
+                render(&Said { message: message.clone(), help }, look, &mut text);
+            }
         }
         if !self.problems.is_empty() {
             let errors = self.problems.iter().filter(|problem| problem.is_error()).count();
@@ -82,6 +87,7 @@ pub(crate) fn problems_text(problems: &[Problem], look: Look) -> String {
     let mut text = String::new();
     for problem in problems {
         render(problem, look, &mut text);
+        text.push('\n');
     }
     text
 }

@@ -302,9 +302,10 @@ mod tests {
         bus.finish(Duration::from_secs(60));
         let (mut taken, mut lost) = (0, 0);
         for event in events {
-            match event {
-                Event::Dropped { count } => lost += count,
-                _ => taken += 1,
+            if let Event::Dropped { count } = event {
+                lost += count;
+            } else {
+                taken += 1;
             }
         }
         assert!(lost > 0, "the queue holds {MAX_EVENTS}, and the thread's hands as many");

@@ -163,6 +163,7 @@ impl Line<'_> {
             }
             Event::Worker { worker, change } => match change {
                 WorkerChange::Started { pid } => write!(self.text, "worker {worker} serves (pid {pid})"),
+                WorkerChange::Ended { how } if how == "exit status: 0" => write!(self.text, "worker {worker} left"),
                 WorkerChange::Ended { how } => {
                     self.toned(Tone::Odd, format_args!("worker {worker} is gone: {}", clean(how)))
                 }
@@ -302,7 +303,7 @@ impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let tenths = |shift: u32| {
             let whole = self.0 >> shift;
-            (whole, (self.0 - (whole << shift)) * 10 >> shift)
+            (whole, ((self.0 - (whole << shift)) * 10) >> shift)
         };
         let (unit, (whole, tenth)) = match self.0 {
             0..0x400 => return write!(f, "{} B", self.0),

@@ -12,8 +12,8 @@
 //! let node = Node::builder().app("examples/press").cache_dir("/var/cache/press").load()?;
 //!
 //! // Call any export, with values or with text.
-//! let html = node.invoke_text(r##"press:markdown/render#to-html("# Hello")"##, None).await?;
-//! println!("{}", html.unwrap_or_default());
+//! let page = node.invoke_text(r##"press:markdown/render#render("# Hello")"##, None).await?;
+//! println!("{}", page.unwrap_or_default());
 //!
 //! // Serve the routes of the manifest, until told to stop.
 //! let server = node.serve("127.0.0.1:8080", HttpConfig::default(), None)?;
@@ -46,3 +46,8 @@ pub use watertight_ingress::{Drained, HttpConfig};
 pub use watertight_model as model;
 pub use watertight_observe as observe;
 pub use watertight_runtime::{CacheError, CompileCache, LoadError, NoProgress, Origin, PoolPlan, Progress, types};
+
+/// The code in `docs/embedding.md` compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/embedding.md")]
+mod embedding {}

@@ -111,9 +111,12 @@ impl AppSource {
     /// # Errors
     /// When there is nothing at `path` that could be an app.
     pub fn read(path: &Path) -> Result<Self, ReadError> {
-        let unreadable = |error: io::Error| match error.kind() {
-            io::ErrorKind::NotFound => ReadError::Missing(path.to_owned()),
-            _ => ReadError::Unreadable { path: path.to_owned(), error },
+        let unreadable = |error: io::Error| {
+            if error.kind() == io::ErrorKind::NotFound {
+                ReadError::Missing(path.to_owned())
+            } else {
+                ReadError::Unreadable { path: path.to_owned(), error }
+            }
         };
         if fs::metadata(path).map_err(unreadable)?.is_dir() {
             let manifest = path.join(MANIFEST);
@@ -291,14 +294,12 @@ fn wasm_files(base: &Path, folder: &Path) -> Vec<String> {
 }
 
 fn look_up(folder: &Path) -> Result<(), FolderError> {
-    match fs::read_dir(folder) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(match error.kind() {
-            io::ErrorKind::NotFound => FolderError::Missing,
-            io::ErrorKind::NotADirectory => FolderError::NotAFolder,
-            _ => FolderError::Unreadable(error.to_string()),
-        }),
+    let Err(error) = fs::read_dir(folder) else { return Ok(()) };
+    if error.kind() == io::ErrorKind::NotFound {
+        return Err(FolderError::Missing);
     }
+    let is_something_else = error.kind() == io::ErrorKind::NotADirectory;
+    Err(if is_something_else { FolderError::NotAFolder } else { FolderError::Unreadable(error.to_string()) })
 }
 
 #[cfg(test)]
@@ -374,7 +375,7 @@ mod tests {
         let wasm = write(&folder, "hello.wasm", guest::built("http-hello"));
         let text = "[app]\nname = \"hello\"\n[component.web]\nsource = \"hello.wasm\"\n";
         let manifest = write(&folder, MANIFEST, text);
-        for path in [wasm, manifest] {
+        for path in [manifest, wasm] {
             let source = AppSource::read(&path).expect("it is there");
             let checked = source.check().expect("it is sound");
             fs::remove_file(&path).expect("it was there");

@@ -1,0 +1,9 @@
+//! The `watertight` command end to end: real processes, real sockets on loopback, real guests.
+
+mod check;
+mod client;
+mod errors;
+mod files;
+mod program;
+mod run;
+mod serve;
