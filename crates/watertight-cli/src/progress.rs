@@ -88,6 +88,7 @@ impl Bar {
             if let Ok(style) = ProgressStyle::with_template(template) {
                 bar.set_style(style);
             }
+            let bar = bar.with_elapsed(PATIENCE);
             bar.set_message(message);
             bar.set_position(done_before as u64);
             bar.enable_steady_tick(Duration::from_millis(100));

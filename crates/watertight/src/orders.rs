@@ -1,7 +1,7 @@
 //! What a supervisor hands to its workers: the app as it was checked, and how to serve it, in one sealed file in memory.
 //!
-//! A worker that starts later serves the same app, whatever became of the files since. The file has no name: workers open it
-//! through the supervisor's descriptor, and it goes when the last of them closes it.
+//! A worker that starts later serves the same app, whatever became of the files since. The file has no name: workers inherit its
+//! descriptor, which needs no rights over the supervisor, and it goes when the last of them does.
 //!
 //! ```text
 //! length of the JSON (8 bytes, little-endian) · JSON: everything but the components' bytes · those bytes, one after another
@@ -93,7 +93,8 @@ impl<X: Serialize + DeserializeOwned> Orders<X> {
         let (app, blobs) = self.app.parts();
         let wire = Wire { app, cache: self.cache, http: self.http, tls: self.tls, extra: self.extra };
         let json = serde_json::to_vec(&wire)?;
-        let memory = memfd_create("watertight-orders", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+        // Without CLOEXEC: it is there for the processes that this one starts.
+        let memory = memfd_create("watertight-orders", MemfdFlags::ALLOW_SEALING)?;
         let mut file = File::from(memory);
         file.write_all(&(json.len() as u64).to_le_bytes())?;
         file.write_all(&json)?;
@@ -127,10 +128,10 @@ impl<X: Serialize + DeserializeOwned> Orders<X> {
 }
 
 impl PostedOrders {
-    /// Where a worker of the same user finds them.
+    /// Where a process that was started by this one finds them. Each gets a position of its own in the file.
     #[must_use]
     pub fn path(&self) -> PathBuf {
-        PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), self.file.as_raw_fd()))
+        PathBuf::from(format!("/proc/self/fd/{}", self.file.as_raw_fd()))
     }
 }
 

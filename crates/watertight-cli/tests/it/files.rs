@@ -44,6 +44,11 @@ pub(crate) fn built(name: &str) -> String {
 
 /// A site that calls another component, whose behaviour is the test's.
 pub(crate) fn site(behaviour: &str) -> AppFolder {
+    site_with(behaviour, "")
+}
+
+/// The same, with more keys for that component.
+pub(crate) fn site_with(behaviour: &str, keys: &str) -> AppFolder {
     let manifest = format!(
         r#"
 [app]
@@ -57,7 +62,8 @@ budget = {{ deadline = "20s" }}
 
 [component.behaviour]
 source = "{behaviour}.wasm"
-budget = {{ memory = "16MiB", cpu = "300ms", deadline = "10s", concurrency = 8 }}
+budget = {{ memory = "16MiB", cpu = "300ms", deadline = "10s", concurrency = 32 }}
+{keys}
 
 [[trigger.http]]
 route = "/run/..."

@@ -8,7 +8,7 @@ use watertight_testkit::guest;
 
 use crate::{
     client::{get, get_http2, get_tls},
-    files::{AppFolder, site},
+    files::{AppFolder, site, site_with},
     program::{Server, ended, send, watertight},
 };
 
@@ -111,6 +111,51 @@ async fn a_request_in_flight_is_answered_before_the_end() {
         assert_eq!(status.code(), Some(0), "{rest}");
         assert!(rest.contains(r#""path":"/run/700","status":200"#), "{rest}");
     }
+}
+
+#[tokio::test]
+async fn guests_that_spin_never_stop_others_from_being_served() {
+    const SPINNERS: usize = 16;
+    let manifest = "[app]\nname = \"spinners\"\n[component.web]\nsource = \"http-behave.wasm\"\nuses = [\"spin\"]\n\
+                    budget = { deadline = \"1h\", cpu = \"1h\" }\n[component.spin]\nsource = \"spin.wasm\"\n\
+                    budget = { deadline = \"1h\", cpu = \"1h\" }\n[[trigger.http]]\nroute = \"/...\"\ncomponent = \"web\"\n";
+    let app = AppFolder::new(manifest, &["http-behave", "spin"]);
+    let mut server = Server::start(app.path(), &["--workers", "0", "--verbose"]);
+    let address = server.address;
+    let mut spinners = tokio::task::JoinSet::new();
+    for _ in 0..SPINNERS {
+        spinners.spawn(async move { get(address, "/run/0").await });
+    }
+    let server = tokio::task::spawn_blocking(move || {
+        for _ in 0..SPINNERS {
+            server.next("cell-started", |event| event["component"] == "spin");
+        }
+        server
+    });
+    let server = server.await.expect("the cells start");
+    for _ in 0..8 {
+        assert_eq!(get(address, "/idle").await.expect("it answers"), (200, "idle".to_owned()));
+    }
+    assert!(spinners.try_join_next().is_none(), "all of them still spin");
+    drop(server);
+}
+
+#[tokio::test]
+async fn what_a_guest_writes_is_in_the_log_if_it_may_and_else_the_line_to_add_is() {
+    let app = site_with("write-logs", "grants = { stdio = true }");
+    let mut server = Server::start(app.path(), &["--workers", "0"]);
+    assert_eq!(get(server.address, "/run/1").await.expect("it answers").0, 200);
+    for stream in ["stdout", "stderr"] {
+        assert_eq!(server.next("log", |event| event["stream"] == stream)["component"], "behaviour");
+    }
+    server.stop();
+
+    let app = site("write-logs");
+    let mut server = Server::start(app.path(), &["--workers", "0"]);
+    assert_eq!(get(server.address, "/run/1").await.expect("it answers").0, 200);
+    let denied = server.next("denied", |_| true);
+    assert_eq!(denied["remedy"], "component.behaviour.grants.stdio = true");
+    assert!(!server.stop().contains(r#""event":"log""#));
 }
 
 #[tokio::test]
