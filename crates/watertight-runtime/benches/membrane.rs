@@ -36,7 +36,7 @@ fn app(wall: &str) -> Harness {
         "[component.caller]\nsource = \"caller.wasm\"\nuses = [\"callee\"]\n{budget}\n\
          [component.callee]\nsource = \"callee.wasm\"\nwall = \"{wall}\"\n{own}"
     );
-    bare::load(&manifest, &[("caller", guest::built("bench-caller")), ("callee", guest::built("bench-callee"))])
+    bare::load_quietly(&manifest, &[("caller", guest::built("bench-caller")), ("callee", guest::built("bench-callee"))])
 }
 
 /// The peer: two stores, and `Val` between them, as an embedder would write it first.

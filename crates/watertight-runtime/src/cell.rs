@@ -5,6 +5,7 @@ use std::{
     fmt,
     future::Future,
     panic::AssertUnwindSafe,
+    pin::{Pin, pin},
     sync::{
         Arc, Weak,
         atomic::{AtomicU64, Ordering},
@@ -171,7 +172,7 @@ impl<T: CellData> Cell<T> {
         store.limiter(|data| &mut data.core_mut().memory);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|store| store.data().core().tick());
-        let made = run(loaded.pre.instantiate_async(&mut store), &cpu, deadline).await;
+        let made = run(pin!(loaded.pre.instantiate_async(&mut store)), &cpu, deadline).await;
         let instance = made.map_err(|error| failure::classify(&error, spec, store.data().core().memory.denied()))?;
         store.data_mut().core_mut().instance = Some(instance);
         app.events().emit(Event::CellStarted { cell: id, component });
@@ -240,14 +241,14 @@ impl<T: CellData> Cell<T> {
             }
         };
         self.enter();
-        let called = run(typed.call(&mut self.store, arguments), &self.cpu, deadline).await;
+        let called = run(pin!(typed.call(&mut self.store, arguments)), &self.cpu, deadline).await;
         self.left(called)
     }
 
     /// Drops a resource that this cell made.
     pub(crate) async fn drop_resource(&mut self, resource: ResourceAny, deadline: Moment) -> Result<(), CallError> {
         self.enter();
-        let dropped = run(resource.resource_drop_async(&mut self.store), &self.cpu, deadline).await;
+        let dropped = run(pin!(resource.resource_drop_async(&mut self.store)), &self.cpu, deadline).await;
         self.left(dropped)
     }
 
@@ -258,7 +259,7 @@ impl<T: CellData> Cell<T> {
         run_in: impl for<'a> FnOnce(&'a mut Store<T>, Instance) -> BoxFuture<'a, wasmtime::Result<R>>,
     ) -> Result<R, CallError> {
         self.enter();
-        let ran = run(run_in(&mut self.store, self.instance), &self.cpu, deadline).await;
+        let ran = run(pin!(run_in(&mut self.store, self.instance)), &self.cpu, deadline).await;
         self.left(ran)
     }
 
@@ -269,7 +270,7 @@ impl<T: CellData> Cell<T> {
     ) -> Result<(), CallError> {
         self.enter();
         let far = Moment::now().plus(MAX_RUN);
-        let ran = run(async { self.store.run_concurrent(calls).await? }, &self.cpu, far).await;
+        let ran = run(pin!(async { self.store.run_concurrent(calls).await? }), &self.cpu, far).await;
         self.left(ran)
     }
 
@@ -315,9 +316,9 @@ impl<T: CellData> fmt::Debug for Cell<T> {
     }
 }
 
-/// Runs guest code: its time is charged to `cpu`, it is dropped when the deadline passes, and a panic in it becomes an error.
+/// Runs guest code: its time is charged to `cpu`, it is given up when the deadline passes, and a panic in it becomes an error.
 async fn run<R>(
-    guest: impl Future<Output = wasmtime::Result<R>>,
+    guest: Pin<&mut impl Future<Output = wasmtime::Result<R>>>,
     cpu: &CpuAccount,
     deadline: Moment,
 ) -> wasmtime::Result<R> {

@@ -1,11 +1,16 @@
 //! Time on the clock, as the runtime counts it: nanoseconds since the process first asked.
 
 use std::{
+    cell::Cell,
     sync::LazyLock,
     time::{Duration, Instant},
 };
 
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+thread_local! {
+    static LATEST: Cell<Moment> = const { Cell::new(Moment(0)) };
+}
 
 /// A point in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,7 +19,14 @@ pub(crate) struct Moment(u64);
 impl Moment {
     /// Reads the clock; about 25 ns.
     pub(crate) fn now() -> Self {
-        Self(nanos(START.elapsed()))
+        let now = Self(nanos(START.elapsed()));
+        LATEST.set(now);
+        now
+    }
+
+    /// The moment that this thread read last: for what has just ended.
+    pub(crate) fn latest() -> Self {
+        LATEST.get()
     }
 
     pub(crate) fn since(self, earlier: Self) -> Duration {

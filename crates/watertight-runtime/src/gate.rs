@@ -32,6 +32,11 @@ impl Gate {
             .is_ok()
     }
 
+    /// Enters if that takes no waiting.
+    pub(crate) fn enter_now<G: AsRef<Self>>(gate: G) -> Result<Admitted<G>, G> {
+        if gate.as_ref().try_enter() { Ok(Admitted(gate)) } else { Err(gate) }
+    }
+
     /// Enters, or waits in the queue until the deadline.
     pub(crate) async fn enter<G: AsRef<Self>>(gate: G, deadline: Moment) -> Result<Admitted<G>, FailureKind> {
         let this = gate.as_ref();

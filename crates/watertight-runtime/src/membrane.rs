@@ -78,7 +78,7 @@ impl EdgeFunction {
             tree: tree.id,
             edge: self.edge,
             function: self.function,
-            duration: Moment::now().since(began),
+            duration: Moment::latest().since(began),
             bytes_in,
             bytes_out,
             outcome,
@@ -99,7 +99,10 @@ impl EdgeFunction {
         deadline: Moment,
     ) -> Result<Frame, CallError> {
         let failed = |kind| failure::budget(kind, tree.app.spec(self.exporter));
-        let mut callee = tree.callee(self.exporter, deadline).await?;
+        let mut callee = match tree.callee_at_rest(self.exporter, deadline) {
+            Some(callee) => callee,
+            None => Box::pin(tree.callee(self.exporter, deadline)).await?,
+        };
         let borrowed = pack(&mut arguments, caller).map_err(failed)?;
         let Done { results, back } = callee.call(&self.export, arguments, deadline).await;
         restore(borrowed, back, caller).map_err(failed)?;

@@ -134,6 +134,19 @@ impl<T: CellData> Tree<T> {
         Ok(loan)
     }
 
+    /// The cell that a call of this tree goes to, if it is there and nothing has to be waited for: the common case.
+    pub(crate) fn callee_at_rest(self: &Arc<Self>, component: ComponentId, deadline: Moment) -> Option<Callee<T>> {
+        let loaded = self.app.component(component);
+        if loaded.driven || self.app.spec(component).lifetime != Lifetime::Request {
+            return None;
+        }
+        let admitted = Gate::enter_now(GateOf(Arc::clone(&self.app), component)).ok()?;
+        let mut cell = self.slot(component).take_resting()?;
+        cell.join(Arc::clone(self), deadline);
+        let home = Home::Tree(Arc::clone(self), component);
+        Some(Callee::Lent(Loan { cell: Some(cell), home, _admitted: admitted }))
+    }
+
     /// Gets the cell that a call of this tree goes to.
     pub(crate) async fn callee(
         self: &Arc<Self>,
@@ -232,7 +245,9 @@ impl<T: CellData> Callee<T> {
     /// Calls an exported function: packed arguments in, packed results out.
     pub(crate) async fn call(&mut self, function: &ExportedFunction, mut arguments: Frame, deadline: Moment) -> Done {
         let loan = match self {
-            Self::Driven { driver, tree, .. } => return driver.call(tree, function, arguments, deadline).await,
+            Self::Driven { driver, tree, .. } => {
+                return Box::pin(driver.call(tree, function, arguments, deadline)).await;
+            }
             Self::Lent(loan) => loan,
         };
         let mut lent = Lent::default();
@@ -251,6 +266,13 @@ impl<T: CellData> Callee<T> {
 }
 
 impl<T: CellData> Slot<T> {
+    fn take_resting(&self) -> Option<Box<Cell<T>>> {
+        let mut state = self.state.lock();
+        let cell = state.resting.take()?;
+        state.lent = Some(Some(cell.id()));
+        Some(cell)
+    }
+
     /// Takes the resting cell, or the right to make one.
     async fn take(&self, deadline: Moment) -> Result<Option<Box<Cell<T>>>, FailureKind> {
         loop {

@@ -10,8 +10,6 @@ use super::{
     malformed::Malformed,
     plan::{Shape, Step},
 };
-use smallvec::SmallVec;
-
 /// The most bytes one frame may hold. A guest can name the same megabyte a thousand times in one list of strings.
 pub(crate) const MAX_FRAME_BYTES: usize = 128 << 20;
 
@@ -27,7 +25,7 @@ thread_local! {
 #[derive(Debug, Default)]
 pub(crate) struct Frame {
     pub(crate) bytes: Vec<u8>,
-    pub(crate) handles: SmallVec<[Handle; 2]>,
+    pub(crate) handles: Vec<Handle>,
 }
 
 /// The frame would be larger than [`MAX_FRAME_BYTES`].
@@ -38,9 +36,9 @@ pub(crate) struct FrameFull;
 impl Frame {
     /// A frame with room for a tuple of this shape, zeroed.
     pub(crate) fn new(root: &Shape) -> Self {
-        let mut bytes = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
+        let mut bytes = spare();
         bytes.resize(root.size, 0);
-        Self { bytes, handles: SmallVec::new() }
+        Self { bytes, handles: Vec::new() }
     }
 
     /// The frame of a `result` that is an error, with this text where the error is a string.
@@ -96,16 +94,25 @@ impl Frame {
     }
 }
 
+/// An empty buffer, one that was used before if there is one.
+pub(super) fn spare() -> Vec<u8> {
+    SPARE.with_borrow_mut(Vec::pop).unwrap_or_default()
+}
+
+/// Keeps a buffer for the next frame of this thread.
+pub(super) fn keep(mut bytes: Vec<u8>) {
+    if (1..=SPARE_BYTES).contains(&bytes.capacity()) {
+        bytes.clear();
+        SPARE.with_borrow_mut(|spare| {
+            if spare.len() < SPARE_BUFFERS {
+                spare.push(bytes);
+            }
+        });
+    }
+}
+
 impl Drop for Frame {
     fn drop(&mut self) {
-        let mut bytes = std::mem::take(&mut self.bytes);
-        if (1..=SPARE_BYTES).contains(&bytes.capacity()) {
-            bytes.clear();
-            SPARE.with_borrow_mut(|spare| {
-                if spare.len() < SPARE_BUFFERS {
-                    spare.push(bytes);
-                }
-            });
-        }
+        keep(std::mem::take(&mut self.bytes));
     }
 }

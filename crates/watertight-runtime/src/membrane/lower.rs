@@ -11,7 +11,7 @@ use wasmtime::{
 };
 
 use super::{
-    frame::Frame,
+    frame::{self, Frame},
     handles::Handle,
     lift::{UTF16_TAG, narrow, word},
     malformed::Malformed,
@@ -36,7 +36,7 @@ pub(super) fn to_fresh_memory<T: 'static>(
     frame: &Frame,
 ) -> wasmtime::Result<u32> {
     let pointer = allocate(cx, shape.align, shape.size)?;
-    memory(cx, shape, frame, 0, pointer)?;
+    memory(cx, shape, frame, (0, shape.size), pointer)?;
     Ok(pointer_u32(pointer)?)
 }
 
@@ -47,7 +47,7 @@ pub(super) fn to_memory<T: 'static>(
     frame: &Frame,
     pointer: usize,
 ) -> wasmtime::Result<()> {
-    memory(cx, shape, frame, 0, pointer)
+    memory(cx, shape, frame, (0, shape.size), pointer)
 }
 
 /// Core values on their way to a guest.
@@ -122,45 +122,66 @@ fn flat<T: 'static>(
     Ok(())
 }
 
-/// Writes the value at `base` of the frame to guest memory at `pointer`, which was checked to have room for it.
+/// Writes the values at `start..start + size` of the frame, one or many of this shape, to guest memory at `pointer`, which was
+/// checked to have room for them. What they point to is lowered first, one value after the other; then they go over in one copy, with
+/// pointers where the frame has offsets.
 fn memory<T: 'static>(
     cx: &mut LowerContext<'_, T>,
     shape: &Shape,
     frame: &Frame,
-    base: usize,
+    (start, size): (usize, usize),
     pointer: usize,
+) -> wasmtime::Result<()> {
+    let values = get(frame, start, size)?;
+    if shape.is_plain() {
+        return Ok(put(cx, pointer, values)?);
+    }
+    let mut image = frame::spare();
+    image.extend_from_slice(values);
+    let mut at = 0;
+    while at < size {
+        pointers(cx, shape, frame, start + at, &mut image, at)?;
+        at += shape.size.max(1);
+    }
+    put(cx, pointer, &image)?;
+    frame::keep(image);
+    Ok(())
+}
+
+/// Lowers what the value at `base` of the frame points to, and sets the pointers in its image at `to`.
+fn pointers<T: 'static>(
+    cx: &mut LowerContext<'_, T>,
+    shape: &Shape,
+    frame: &Frame,
+    base: usize,
+    image: &mut [u8],
+    to: usize,
 ) -> wasmtime::Result<()> {
     for step in &shape.memory {
         match step {
-            Step::Copy { at, len } | Step::Signed { at, len } => {
-                put(cx, pointer + at, get(frame, base + at, *len)?)?;
-            }
-            Step::Bool { at } => put(cx, pointer + at, get(frame, base + at, 1)?)?,
-            Step::Char { at } => put(cx, pointer + at, get(frame, base + at, 4)?)?,
-            Step::Flags { at, width, .. } => put(cx, pointer + at, get(frame, base + at, *width)?)?,
+            Step::Copy { .. } | Step::Signed { .. } | Step::Bool { .. } | Step::Char { .. } | Step::Flags { .. } => {}
             Step::String { at } => {
                 let range = string(cx, frame, base + at)?;
-                put_range(cx, pointer + at, range)?;
+                set_range(image, to + at, range)?;
             }
             Step::List { at, element } => {
                 let range = list(cx, element, frame, base + at)?;
-                put_range(cx, pointer + at, range)?;
+                set_range(image, to + at, range)?;
             }
             Step::Repeat { at, count, element } => {
                 for start in (0..*count).map(|index| at + index * element.size) {
-                    memory(cx, element, frame, base + start, pointer + start)?;
+                    pointers(cx, element, frame, base + start, image, to + start)?;
                 }
             }
             Step::Variant { at, width, payload, cases, .. } => {
-                put(cx, pointer + at, get(frame, base + at, *width)?)?;
                 let discriminant = get_narrow(frame, base + at, *width)?;
                 if let Some(shape) = cases.get(discriminant as usize).ok_or(Malformed::Discriminant)? {
-                    memory(cx, shape, frame, base + at + payload, pointer + at + payload)?;
+                    pointers(cx, shape, frame, base + at + payload, image, to + at + payload)?;
                 }
             }
             Step::Handle { at, handle: ty } => {
                 let index = handle(cx, *ty, frame, base + at)?;
-                put(cx, pointer + at, &index.to_le_bytes())?;
+                set(image, to + at, &index.to_le_bytes())?;
             }
         }
     }
@@ -176,16 +197,8 @@ fn list<T: 'static>(
 ) -> wasmtime::Result<(u32, u32)> {
     let (start, len) = range(frame, at)?;
     let size = (len as usize).checked_mul(element.size).ok_or(Malformed::OutOfBounds)?;
-    let bytes = get(frame, start, size)?;
     let pointer = allocate(cx, element.align, size)?;
-    if element.is_plain() {
-        put(cx, pointer, bytes)?;
-    } else {
-        for index in 0..len as usize {
-            let offset = index * element.size;
-            memory(cx, element, frame, start + offset, pointer + offset)?;
-        }
-    }
+    memory(cx, element, frame, (start, size), pointer)?;
     Ok((pointer_u32(pointer)?, len))
 }
 
@@ -269,13 +282,15 @@ fn put<T: 'static>(cx: &mut LowerContext<'_, T>, pointer: usize, bytes: &[u8]) -
     Ok(())
 }
 
-fn put_range<T: 'static>(
-    cx: &mut LowerContext<'_, T>,
-    pointer: usize,
-    (start, len): (u32, u32),
-) -> Result<(), Malformed> {
-    put(cx, pointer, &start.to_le_bytes())?;
-    put(cx, pointer + 4, &len.to_le_bytes())
+fn set(image: &mut [u8], at: usize, bytes: &[u8]) -> Result<(), Malformed> {
+    let room = image.get_mut(at..).and_then(|rest| rest.get_mut(..bytes.len()));
+    room.ok_or(Malformed::OutOfBounds)?.copy_from_slice(bytes);
+    Ok(())
+}
+
+fn set_range(image: &mut [u8], at: usize, (pointer, len): (u32, u32)) -> Result<(), Malformed> {
+    set(image, at, &pointer.to_le_bytes())?;
+    set(image, at + 4, &len.to_le_bytes())
 }
 
 fn pointer_u32(pointer: usize) -> Result<u32, Malformed> {

@@ -8,7 +8,7 @@ use wasmtime::component::{Linker, ResourceTable, Val};
 use watertight_model::{
     app::{App, Component, Sources},
     check::{Files, HostInterfaces, check},
-    event::{Event, EventSink},
+    event::{Event, EventSink, NoSink},
     failure::CallError,
     manifest::Manifest,
     problem::Problem,
@@ -74,7 +74,7 @@ impl Recorder {
 pub(crate) struct Harness {
     pub(crate) app: RunningApp<Bare>,
     pub(crate) events: Arc<Recorder>,
-    _cache: Option<tempfile::TempDir>,
+    _cache: tempfile::TempDir,
 }
 
 type Guests<'a> = &'a [(&'a str, Vec<u8>)];
@@ -104,15 +104,31 @@ pub(crate) fn checked(manifest: &str, guests: Guests<'_>) -> (Arc<App>, Sources)
 
 /// Loads an app. Every component can be entered.
 pub(crate) fn try_load(manifest: &str, guests: Guests<'_>) -> Result<Harness, Vec<LoadError>> {
+    let events = Arc::new(Recorder::default());
+    let (app, cache) = start(manifest, guests, Arc::clone(&events) as Arc<dyn EventSink>)?;
+    Ok(Harness { app, events, _cache: cache })
+}
+
+/// Loads an app whose events go to `sink`.
+fn start(
+    manifest: &str,
+    guests: Guests<'_>,
+    sink: Arc<dyn EventSink>,
+) -> Result<(RunningApp<Bare>, tempfile::TempDir), Vec<LoadError>> {
     let (app, sources) = checked(manifest, guests);
     // A cache that the tests of one run share would hide what is compiled anew; each gets its own.
     let folder = tempfile::tempdir().expect("a folder for the cache");
     let cache = CompileCache::open(folder.path()).expect("a cache");
     let roots: Vec<_> = app.components.iter().map(|component| (component.id, 8)).collect();
     let compiled = CompiledApp::compile(app, &sources, cache, &roots, &NoProgress)?;
-    let events = Arc::new(Recorder::default());
-    let app = compiled.start(Arc::new(NoHost), Arc::clone(&events) as Arc<dyn EventSink>)?;
-    Ok(Harness { app, events, _cache: Some(folder) })
+    Ok((compiled.start(Arc::new(NoHost), sink)?, folder))
+}
+
+/// Loads an app whose events go nowhere.
+pub(crate) fn load_quietly(manifest: &str, guests: Guests<'_>) -> Harness {
+    let started = start(manifest, guests, Arc::new(NoSink));
+    let (app, cache) = started.unwrap_or_else(|problems| panic!("the app does not load: {problems:#?}"));
+    Harness { app, events: Arc::default(), _cache: cache }
 }
 
 pub(crate) fn load(manifest: &str, guests: Guests<'_>) -> Harness {
