@@ -172,7 +172,7 @@ impl<T: CellData> Cell<T> {
         store.limiter(|data| &mut data.core_mut().memory);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|store| store.data().core().tick());
-        let made = run(pin!(loaded.pre.instantiate_async(&mut store)), &cpu, deadline).await;
+        let made = run(pin!(loaded.pre.instantiate_async(&mut store)), &cpu, deadline, Moment::now()).await;
         let instance = made.map_err(|error| failure::classify(&error, spec, store.data().core().memory.denied()))?;
         store.data_mut().core_mut().instance = Some(instance);
         app.events().emit(Event::CellStarted { cell: id, component });
@@ -225,12 +225,13 @@ impl<T: CellData> Cell<T> {
         self.cpu.reset();
     }
 
-    /// Calls an exported function: lowers the arguments, runs it, lifts the results.
+    /// Calls an exported function: lowers the arguments, runs it, lifts the results. `began` is now, or a moment ago.
     pub(crate) async fn call(
         &mut self,
         function: &ExportedFunction,
         arguments: Frame,
         deadline: Moment,
+        began: Moment,
     ) -> Result<Frame, CallError> {
         let typed = match self.exports[function.slot] {
             Some(typed) => typed,
@@ -241,14 +242,15 @@ impl<T: CellData> Cell<T> {
             }
         };
         self.enter();
-        let called = run(pin!(typed.call(&mut self.store, arguments)), &self.cpu, deadline).await;
+        let called = run(pin!(typed.call(&mut self.store, arguments)), &self.cpu, deadline, began).await;
         self.left(called)
     }
 
     /// Drops a resource that this cell made.
     pub(crate) async fn drop_resource(&mut self, resource: ResourceAny, deadline: Moment) -> Result<(), CallError> {
         self.enter();
-        let dropped = run(pin!(resource.resource_drop_async(&mut self.store)), &self.cpu, deadline).await;
+        let dropped =
+            run(pin!(resource.resource_drop_async(&mut self.store)), &self.cpu, deadline, Moment::now()).await;
         self.left(dropped)
     }
 
@@ -259,7 +261,7 @@ impl<T: CellData> Cell<T> {
         run_in: impl for<'a> FnOnce(&'a mut Store<T>, Instance) -> BoxFuture<'a, wasmtime::Result<R>>,
     ) -> Result<R, CallError> {
         self.enter();
-        let ran = run(pin!(run_in(&mut self.store, self.instance)), &self.cpu, deadline).await;
+        let ran = run(pin!(run_in(&mut self.store, self.instance)), &self.cpu, deadline, Moment::now()).await;
         self.left(ran)
     }
 
@@ -270,7 +272,7 @@ impl<T: CellData> Cell<T> {
     ) -> Result<(), CallError> {
         self.enter();
         let far = Moment::now().plus(MAX_RUN);
-        let ran = run(pin!(async { self.store.run_concurrent(calls).await? }), &self.cpu, far).await;
+        let ran = run(pin!(async { self.store.run_concurrent(calls).await? }), &self.cpu, far, Moment::now()).await;
         self.left(ran)
     }
 
@@ -321,9 +323,10 @@ async fn run<R>(
     guest: Pin<&mut impl Future<Output = wasmtime::Result<R>>>,
     cpu: &CpuAccount,
     deadline: Moment,
+    began: Moment,
 ) -> wasmtime::Result<R> {
     let guarded = AssertUnwindSafe(guest).catch_unwind();
-    match meter::until(Metered::new(guarded, cpu), deadline).await {
+    match meter::until(Metered::new(guarded, cpu, began), deadline).await {
         Some(Ok(result)) => result,
         Some(Err(_panic)) => Err(Interrupted { kind: FailureKind::HostPanic }.into()),
         None => Err(Interrupted { kind: FailureKind::Deadline }.into()),

@@ -19,7 +19,7 @@ pub(crate) struct Gate {
 
 /// Proof that a call was admitted; dropping it frees the place.
 #[derive(Debug)]
-pub(crate) struct Admitted<G: AsRef<Gate>>(G);
+pub(crate) struct Admitted<'a>(&'a Gate);
 
 impl Gate {
     pub(crate) fn new(limit: u32, queue: u32) -> Self {
@@ -33,17 +33,24 @@ impl Gate {
     }
 
     /// Enters if that takes no waiting.
-    pub(crate) fn enter_now<G: AsRef<Self>>(gate: G) -> Result<Admitted<G>, G> {
-        if gate.as_ref().try_enter() { Ok(Admitted(gate)) } else { Err(gate) }
+    pub(crate) fn enter_now(&self) -> Option<Admitted<'_>> {
+        self.try_enter().then_some(Admitted(self))
     }
 
     /// Enters, or waits in the queue until the deadline.
-    pub(crate) async fn enter<G: AsRef<Self>>(gate: G, deadline: Moment) -> Result<Admitted<G>, FailureKind> {
-        let this = gate.as_ref();
-        if !this.try_enter() {
-            this.wait(deadline).await?;
+    pub(crate) async fn enter(&self, deadline: Moment) -> Result<Admitted<'_>, FailureKind> {
+        if !self.try_enter() {
+            self.wait(deadline).await?;
         }
-        Ok(Admitted(gate))
+        Ok(Admitted(self))
+    }
+
+    /// Frees the place of a call whose proof was turned into something that outlives it.
+    pub(crate) fn leave(&self) {
+        self.running.fetch_sub(1, Ordering::Release);
+        if self.waiting.load(Ordering::Relaxed) > 0 {
+            self.freed.notify_one();
+        }
     }
 
     async fn wait(&self, deadline: Moment) -> Result<(), FailureKind> {
@@ -66,13 +73,16 @@ impl Gate {
     }
 }
 
-impl<G: AsRef<Gate>> Drop for Admitted<G> {
+impl Admitted<'_> {
+    /// Keeps the place until [`Gate::leave`].
+    pub(crate) fn keep(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Admitted<'_> {
     fn drop(&mut self) {
-        let gate = self.0.as_ref();
-        gate.running.fetch_sub(1, Ordering::Release);
-        if gate.waiting.load(Ordering::Relaxed) > 0 {
-            gate.freed.notify_one();
-        }
+        self.0.leave();
     }
 }
 

@@ -68,7 +68,7 @@ impl EdgeFunction {
         let deadline = shrink(began, callers_deadline, self.deadline);
         let bytes_in = arguments.len();
 
-        let result = self.carry(&mut caller, &tree, arguments, deadline).await;
+        let result = self.carry(&mut caller, &tree, arguments, deadline, began).await;
 
         let (outcome, bytes_out) = match &result {
             Ok(results) => (Outcome::Ok, results.len()),
@@ -97,14 +97,15 @@ impl EdgeFunction {
         tree: &Arc<Tree<T>>,
         mut arguments: Frame,
         deadline: Moment,
+        began: Moment,
     ) -> Result<Frame, CallError> {
         let failed = |kind| failure::budget(kind, tree.app.spec(self.exporter));
-        let mut callee = match tree.callee_at_rest(self.exporter, deadline) {
-            Some(callee) => callee,
-            None => Box::pin(tree.callee(self.exporter, deadline)).await?,
+        let (mut callee, began) = match tree.callee_at_rest(self.exporter, deadline) {
+            Some(callee) => (callee, began),
+            None => (Box::pin(tree.callee(self.exporter, deadline)).await?, Moment::now()),
         };
         let borrowed = pack(&mut arguments, caller).map_err(failed)?;
-        let Done { results, back } = callee.call(&self.export, arguments, deadline).await;
+        let Done { results, back } = callee.call(&self.export, arguments, deadline, began).await;
         restore(borrowed, back, caller).map_err(failed)?;
         let mut results = results?;
         unpack(&mut results, caller, &mut Lent::default()).map_err(failed)?;

@@ -41,13 +41,15 @@ pin_project! {
         #[pin]
         guest: F,
         account: &'a CpuAccount,
+        // A moment ago, for the first poll: every reading of the clock counts in a crossing.
+        began: Option<Moment>,
     }
 }
 
 impl<'a, F> Metered<'a, F> {
     /// `guest` must not panic when polled: the account would not be closed.
-    pub(crate) fn new(guest: F, account: &'a CpuAccount) -> Self {
-        Self { guest, account }
+    pub(crate) fn new(guest: F, account: &'a CpuAccount, began: Moment) -> Self {
+        Self { guest, account, began: Some(began) }
     }
 }
 
@@ -56,7 +58,7 @@ impl<F: Future> Future for Metered<'_, F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        let began = Moment::now();
+        let began = this.began.take().unwrap_or_else(Moment::now);
         let outer_nested = NESTED.replace(0);
         let outer_since = SINCE.replace(Some(began));
         let result = this.guest.poll(cx);

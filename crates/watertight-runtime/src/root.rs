@@ -20,8 +20,8 @@ use crate::{
 
 /// A cell at the root of a call tree, admitted and ready to be entered. Dropping it ends the tree.
 pub struct Root<T: CellData> {
-    loan: Loan<T>,
-    tree: Arc<Tree<T>>,
+    loan: Loan<T, Arc<Tree<T>>>,
+    tree: TreeId,
     ended: Ended,
     deadline: Moment,
     _busy: Busy,
@@ -44,8 +44,8 @@ impl<T: CellData> Root<T> {
         let deadline = root_deadline(app.spec(component));
         let events = Arc::clone(app.events());
         let mut ended = Ended { tree: tree.id, component, began, outcome: Outcome::Cancelled, events };
-        match tree.check_out(component, deadline).await {
-            Ok(loan) => Ok(Self { loan, tree, ended, deadline, _busy: busy }),
+        match tree.check_out(Arc::clone(&tree), component, deadline).await {
+            Ok(loan) => Ok(Self { loan, tree: tree.id, ended, deadline, _busy: busy }),
             Err(error) => {
                 ended.outcome = Outcome::Failed(error.kind);
                 Err(error)
@@ -56,7 +56,7 @@ impl<T: CellData> Root<T> {
     /// The call tree's id.
     #[must_use]
     pub fn tree(&self) -> TreeId {
-        self.tree.id
+        self.tree
     }
 
     /// The cell's store.

@@ -4,6 +4,7 @@
 //! runs. A cell that failed, or was cut off in the middle of a call, is dropped instead of going back.
 
 use std::{
+    borrow::Borrow,
     fmt,
     ops::{Deref, DerefMut},
     sync::{
@@ -26,7 +27,7 @@ use crate::{
     clock::Moment,
     driver::{Done, Driver},
     failure,
-    gate::{Admitted, Gate},
+    gate::Admitted,
     host::CellData,
     membrane::{self, ExportedFunction, Frame, Lent, Proxy},
     meter,
@@ -66,38 +67,32 @@ impl<T: CellData> Default for Slot<T> {
     }
 }
 
-/// A cell on loan for one call. It was admitted by its component's gate.
-pub(crate) struct Loan<T: CellData> {
+/// A cell on loan for one call, which its component's gate admitted. `H` holds the call tree: by reference within a call,
+/// shared at the root.
+pub(crate) struct Loan<T: CellData, H: Borrow<Tree<T>>> {
     cell: Option<Box<Cell<T>>>,
-    home: Home<T>,
-    _admitted: Admitted<GateOf<T>>,
+    tree: H,
+    component: ComponentId,
+    home: Home,
 }
 
 /// The cell that is to be called.
-pub(crate) enum Callee<T: CellData> {
+pub(crate) enum Callee<'t, T: CellData> {
     /// It is the call's own while it lasts.
-    Lent(Loan<T>),
+    Lent(Loan<T, &'t Tree<T>>),
     /// It has a task of its own, which several calls may share.
-    Driven { driver: Driver<T>, tree: Arc<Tree<T>>, _admitted: Admitted<GateOf<T>> },
+    Driven { driver: Driver<T>, tree: &'t Arc<Tree<T>>, _admitted: Admitted<'t> },
 }
 
 /// Where a cell goes after the call.
-enum Home<T: CellData> {
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Home {
     /// It is dropped.
     Nowhere,
     /// Its slot in the call tree.
-    Tree(Arc<Tree<T>>, ComponentId),
+    Tree,
     /// Its component's residents.
-    Residents(Arc<LoadedApp<T>>, ComponentId),
-}
-
-/// The gate of one component, kept alive by its app.
-pub(crate) struct GateOf<T: CellData>(Arc<LoadedApp<T>>, ComponentId);
-
-impl<T: CellData> AsRef<Gate> for GateOf<T> {
-    fn as_ref(&self) -> &Gate {
-        &self.0.component(self.1).gate
-    }
+    Residents,
 }
 
 impl<T: CellData> Tree<T> {
@@ -106,27 +101,23 @@ impl<T: CellData> Tree<T> {
         Arc::new(Self { id: TreeId(NEXT_TREE.fetch_add(1, Ordering::Relaxed)), app, slots })
     }
 
-    /// Gets the cell of a component that this call tree uses, or a fresh one.
-    pub(crate) async fn check_out(
+    /// Gets the cell of a component that this call tree uses, or a fresh one. `holder` is this tree, as the loan will hold it.
+    pub(crate) async fn check_out<H: Borrow<Self>>(
         self: &Arc<Self>,
+        holder: H,
         component: ComponentId,
         deadline: Moment,
-    ) -> Result<Loan<T>, CallError> {
+    ) -> Result<Loan<T, H>, CallError> {
         let refused = |kind| failure::budget(kind, self.app.spec(component));
-        let gate = GateOf(Arc::clone(&self.app), component);
-        let admitted = Gate::enter(gate, deadline).await.map_err(refused)?;
-        let (resting, home) = match self.app.spec(component).lifetime {
+        let loaded = self.app.component(component);
+        let admitted = loaded.gate.enter(deadline).await.map_err(refused)?;
+        let (cell, home) = match self.app.spec(component).lifetime {
             Lifetime::Call => (None, Home::Nowhere),
-            Lifetime::Request => {
-                let resting = self.slot(component).take(deadline).await.map_err(refused)?;
-                (resting, Home::Tree(Arc::clone(self), component))
-            }
-            Lifetime::Resident => {
-                let resting = self.app.component(component).residents.take();
-                (resting, Home::Residents(Arc::clone(&self.app), component))
-            }
+            Lifetime::Request => (self.slot(component).take(deadline).await.map_err(refused)?, Home::Tree),
+            Lifetime::Resident => (loaded.residents.take(), Home::Residents),
         };
-        let mut loan = Loan { cell: resting, home, _admitted: admitted };
+        admitted.keep();
+        let mut loan = Loan { cell, tree: holder, component, home };
         if loan.cell.is_none() {
             loan.cell = Some(Cell::start(&self.app, component, deadline).await?);
         }
@@ -135,16 +126,16 @@ impl<T: CellData> Tree<T> {
     }
 
     /// The cell that a call of this tree goes to, if it is there and nothing has to be waited for: the common case.
-    pub(crate) fn callee_at_rest(self: &Arc<Self>, component: ComponentId, deadline: Moment) -> Option<Callee<T>> {
+    pub(crate) fn callee_at_rest(self: &Arc<Self>, component: ComponentId, deadline: Moment) -> Option<Callee<'_, T>> {
         let loaded = self.app.component(component);
         if loaded.driven || self.app.spec(component).lifetime != Lifetime::Request {
             return None;
         }
-        let admitted = Gate::enter_now(GateOf(Arc::clone(&self.app), component)).ok()?;
+        let admitted = loaded.gate.enter_now()?;
         let mut cell = self.slot(component).take_resting()?;
         cell.join(Arc::clone(self), deadline);
-        let home = Home::Tree(Arc::clone(self), component);
-        Some(Callee::Lent(Loan { cell: Some(cell), home, _admitted: admitted }))
+        admitted.keep();
+        Some(Callee::Lent(Loan { cell: Some(cell), tree: self, component, home: Home::Tree }))
     }
 
     /// Gets the cell that a call of this tree goes to.
@@ -152,21 +143,19 @@ impl<T: CellData> Tree<T> {
         self: &Arc<Self>,
         component: ComponentId,
         deadline: Moment,
-    ) -> Result<Callee<T>, CallError> {
-        if !self.app.component(component).driven {
-            return Ok(Callee::Lent(self.check_out(component, deadline).await?));
+    ) -> Result<Callee<'_, T>, CallError> {
+        let loaded = self.app.component(component);
+        if !loaded.driven {
+            return Ok(Callee::Lent(self.check_out(&**self, component, deadline).await?));
         }
         let refused = |kind| failure::budget(kind, self.app.spec(component));
-        let gate = GateOf(Arc::clone(&self.app), component);
-        let admitted = Gate::enter(gate, deadline).await.map_err(refused)?;
+        let admitted = loaded.gate.enter(deadline).await.map_err(refused)?;
         let driver = match self.app.spec(component).lifetime {
             Lifetime::Call => Driver::start(Cell::start(&self.app, component, deadline).await?),
             Lifetime::Request => self.living(&self.slot(component).driver, component, deadline).await?,
-            Lifetime::Resident => {
-                self.living(&self.app.component(component).residents.driver, component, deadline).await?
-            }
+            Lifetime::Resident => self.living(&loaded.residents.driver, component, deadline).await?,
         };
-        Ok(Callee::Driven { driver, tree: Arc::clone(self), _admitted: admitted })
+        Ok(Callee::Driven { driver, tree: self, _admitted: admitted })
     }
 
     /// The driver in this place, or a fresh one where there is none or its cell has failed.
@@ -205,33 +194,25 @@ impl<T: CellData> Tree<T> {
     }
 
     /// Gets the one cell with this id, if it still lives.
-    pub(crate) async fn check_out_exactly(
+    async fn check_out_exactly(
         self: &Arc<Self>,
         component: ComponentId,
-        cell: CellId,
+        id: CellId,
         deadline: Moment,
-    ) -> Result<Loan<T>, CallError> {
+    ) -> Result<Loan<T, &Self>, CallError> {
         let refused = |kind| failure::budget(kind, self.app.spec(component));
-        let gate = GateOf(Arc::clone(&self.app), component);
-        let admitted = Gate::enter(gate, deadline).await.map_err(refused)?;
-        let (found, home) = match self.app.spec(component).lifetime {
+        let loaded = self.app.component(component);
+        let admitted = loaded.gate.enter(deadline).await.map_err(refused)?;
+        let (cell, home) = match self.app.spec(component).lifetime {
             Lifetime::Call => (None, Home::Nowhere),
-            Lifetime::Request => {
-                let found = self.slot(component).take_exactly(cell, deadline).await.map_err(refused)?;
-                (found, Home::Tree(Arc::clone(self), component))
-            }
+            Lifetime::Request => (self.slot(component).take_exactly(id, deadline).await.map_err(refused)?, Home::Tree),
             Lifetime::Resident => {
-                let residents = &self.app.component(component).residents;
-                let found = residents.take_exactly(cell, deadline).await.map_err(refused)?;
-                (found, Home::Residents(Arc::clone(&self.app), component))
+                (loaded.residents.take_exactly(id, deadline).await.map_err(refused)?, Home::Residents)
             }
         };
-        // Without a cell the loan must not give anything back.
-        let home = if found.is_some() { home } else { Home::Nowhere };
-        let mut loan = Loan { cell: found, home, _admitted: admitted };
-        if loan.cell.is_none() {
-            return Err(refused(FailureKind::DeadHandle));
-        }
+        let cell = Some(cell.ok_or_else(|| refused(FailureKind::DeadHandle))?);
+        admitted.keep();
+        let mut loan = Loan { cell, tree: &**self, component, home };
         loan.begin(self, deadline).await;
         Ok(loan)
     }
@@ -241,9 +222,15 @@ impl<T: CellData> Tree<T> {
     }
 }
 
-impl<T: CellData> Callee<T> {
-    /// Calls an exported function: packed arguments in, packed results out.
-    pub(crate) async fn call(&mut self, function: &ExportedFunction, mut arguments: Frame, deadline: Moment) -> Done {
+impl<T: CellData> Callee<'_, T> {
+    /// Calls an exported function: packed arguments in, packed results out. `began` is now, or a moment ago.
+    pub(crate) async fn call(
+        &mut self,
+        function: &ExportedFunction,
+        mut arguments: Frame,
+        deadline: Moment,
+        began: Moment,
+    ) -> Done {
         let loan = match self {
             Self::Driven { driver, tree, .. } => {
                 return Box::pin(driver.call(tree, function, arguments, deadline)).await;
@@ -253,7 +240,7 @@ impl<T: CellData> Callee<T> {
         let mut lent = Lent::default();
         let unpacked = membrane::unpack(&mut arguments, &mut loan.store, &mut lent);
         let called = match unpacked {
-            Ok(()) => loan.call(function, arguments, deadline).await,
+            Ok(()) => loan.call(function, arguments, deadline, began).await,
             Err(kind) => Err(failure::budget(kind, loan.spec())),
         };
         let back = membrane::take_back(lent, &mut loan.store);
@@ -317,15 +304,15 @@ impl<T: CellData> Slot<T> {
     }
 }
 
-impl<T: CellData> Loan<T> {
+impl<T: CellData, H: Borrow<Tree<T>>> Loan<T, H> {
     async fn begin(&mut self, tree: &Arc<Tree<T>>, deadline: Moment) {
-        let resident = matches!(self.home, Home::Residents(..));
+        let resident = self.home == Home::Residents;
         if resident {
             self.renew_cpu();
         }
         self.join(Arc::clone(tree), deadline);
         if resident {
-            for resource in tree.app.component(self.component()).residents.buried(self.id()) {
+            for resource in tree.app.component(self.component).residents.buried(self.id()) {
                 // What its owner's destructor does wrong shows when the cell is used next.
                 let _ = self.drop_resource(resource, deadline).await;
             }
@@ -333,7 +320,7 @@ impl<T: CellData> Loan<T> {
     }
 }
 
-impl<T: CellData> Deref for Loan<T> {
+impl<T: CellData, H: Borrow<Tree<T>>> Deref for Loan<T, H> {
     type Target = Cell<T>;
 
     fn deref(&self) -> &Cell<T> {
@@ -341,25 +328,28 @@ impl<T: CellData> Deref for Loan<T> {
     }
 }
 
-impl<T: CellData> DerefMut for Loan<T> {
+impl<T: CellData, H: Borrow<Tree<T>>> DerefMut for Loan<T, H> {
     fn deref_mut(&mut self) -> &mut Cell<T> {
         self.cell.as_mut().expect("a loan has its cell until it is dropped")
     }
 }
 
-impl<T: CellData> Drop for Loan<T> {
+impl<T: CellData, H: Borrow<Tree<T>>> Drop for Loan<T, H> {
     fn drop(&mut self) {
+        let tree = self.tree.borrow();
         let mut cell = self.cell.take();
         if let Some(cell) = &mut cell {
             cell.leave();
         }
         let id = cell.as_ref().map(|cell| cell.id());
         let sound = cell.filter(|cell| cell.is_sound());
-        match &self.home {
-            Home::Nowhere => {}
-            Home::Tree(tree, component) => tree.slot(*component).give_back(sound),
-            Home::Residents(app, component) => app.component(*component).residents.give_back(id, sound),
+        let loaded = tree.app.component(self.component);
+        match self.home {
+            Home::Nowhere => drop(sound),
+            Home::Tree => tree.slot(self.component).give_back(sound),
+            Home::Residents => loaded.residents.give_back(id, sound),
         }
+        loaded.gate.leave();
     }
 }
 

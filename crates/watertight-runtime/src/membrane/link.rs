@@ -21,7 +21,7 @@ use super::{
     EdgeFunction, Frame,
     handles::drop_proxy,
     plan::MAX_FLAT_PARAMS,
-    raw::{Content, Params, Probe, Values},
+    raw::{Content, FEW, FewParams, Params, Probe, Values},
 };
 use crate::host::CellData;
 
@@ -75,20 +75,23 @@ pub(crate) struct ExportedFunction {
     /// Where its typed form is kept in each cell.
     pub(crate) slot: usize,
     index: ComponentExportIndex,
+    /// Core values that its parameters take.
+    parameters: usize,
     /// Core values that its results take, at most 1 where the function is not async.
     results: usize,
 }
 
 /// An exported function of one cell, ready to be called.
 #[derive(Clone, Copy)]
-pub(crate) struct TypedExport(Returning);
+pub(crate) struct TypedExport(Typed);
 
+/// By how many core values go in, and whether one comes out: the result, or where it is.
 #[derive(Clone, Copy)]
-enum Returning {
-    /// It returns nothing.
-    Nothing(TypedFunc<Params, Values<0>>),
-    /// It returns one core value: its result, or where it is.
-    One(TypedFunc<Params, Values<1>>),
+enum Typed {
+    FewToNone(TypedFunc<FewParams, Values<0>>),
+    FewToOne(TypedFunc<FewParams, Values<1>>),
+    ManyToNone(TypedFunc<Params, Values<0>>),
+    ManyToOne(TypedFunc<Params, Values<1>>),
 }
 
 impl ExportedFunction {
@@ -97,10 +100,11 @@ impl ExportedFunction {
         let function = instance
             .get_func(&mut *store, &self.index)
             .ok_or_else(|| wasmtime::Error::msg("an export that was there at load is gone"))?;
-        Ok(TypedExport(if self.results > 0 {
-            Returning::One(function.typed(store)?)
-        } else {
-            Returning::Nothing(function.typed(store)?)
+        Ok(TypedExport(match (self.parameters <= FEW, self.results > 0) {
+            (true, false) => Typed::FewToNone(function.typed(store)?),
+            (true, true) => Typed::FewToOne(function.typed(store)?),
+            (false, false) => Typed::ManyToNone(function.typed(store)?),
+            (false, true) => Typed::ManyToOne(function.typed(store)?),
         }))
     }
 }
@@ -134,10 +138,12 @@ impl ExportedFunction {
 
 impl TypedExport {
     pub(crate) async fn call<T: Send>(self, store: &mut Store<T>, arguments: Frame) -> wasmtime::Result<Frame> {
-        let arguments = Values(Content::Frame(arguments));
+        let content = Content::Frame(arguments);
         let results = match self.0 {
-            Returning::Nothing(function) => function.call_async(store, arguments).await?.0,
-            Returning::One(function) => function.call_async(store, arguments).await?.0,
+            Typed::FewToNone(function) => function.call_async(store, Values(content)).await?.0,
+            Typed::FewToOne(function) => function.call_async(store, Values(content)).await?.0,
+            Typed::ManyToNone(function) => function.call_async(store, Values(content)).await?.0,
+            Typed::ManyToOne(function) => function.call_async(store, Values(content)).await?.0,
         };
         results.into_frame()
     }
@@ -280,7 +286,8 @@ impl Placing<'_> {
             _ => 1,
         };
         let exports = &mut self.exports[edge.exporter.0 as usize];
-        let function = ExportedFunction { slot: exports.len(), index, results };
+        let parameters = function.params().map(|(_, ty)| flat_count(&ty)).fold(0, usize::saturating_add);
+        let function = ExportedFunction { slot: exports.len(), index, parameters, results };
         exports.push(function.clone());
         Ok(function)
     }

@@ -5,7 +5,7 @@
 //!
 //! - `ComponentType::Lower` of a parameter or result list may be any `[ValRaw; N]`. For a call into a guest, Wasmtime hands out
 //!   exactly this storage (`Func::call_raw`, `concurrent::prepare_call`) and passes it to the core function, which reads or writes as
-//!   many values as its own type has. For a call out of a guest, `slice_to_storage` asserts that `N` is not more than the function has.
+//!   many values as its own type has; so `N` must not be less than that. For a call out of a guest, `slice_to_storage` asserts that `N` is not more than the function has.
 //! - A list with `flat_count <= 16` is lowered by `linear_lower_to_flat` alone; Wasmtime neither allocates nor checks in between.
 //!   So a list of more than 16 parameters can place itself in memory and pass its own pointer in slot 0.
 //! - A result list with `flat_count <= 1` is lifted by `linear_lift_from_flat` from slot 0, which holds the one flat result, or the
@@ -40,8 +40,11 @@ use super::{
 #[derive(Debug)]
 pub(super) struct Values<const N: usize>(pub(super) Content);
 
-/// Parameters of a call into a guest. One type serves every arity: the core function reads what it needs.
+/// Parameters of a call into a guest. One type serves every arity, since the core function reads what it needs; but most
+/// functions have few, and every value is written.
 pub(super) type Params = Values<MAX_FLAT_PARAMS>;
+pub(super) type FewParams = Values<FEW>;
+pub(super) const FEW: usize = 4;
 
 /// Parameters and results that are only looked at: whether their types can cross at all.
 pub(super) type Probe = Values<{ MAX_FLAT_PARAMS + 1 }>;
@@ -112,6 +115,10 @@ unsafe impl<const N: usize> Lower for Values<N> {
         self.0.with_frame(&plan, |frame| {
             if plan.shape.flat_count <= N {
                 return lower::to_flat(cx, &plan.shape, frame, &mut FlatOut::new(&mut values));
+            }
+            // They pass flat, and there is no room for them: the core function would read past the end.
+            if plan.shape.flat_count <= MAX_FLAT_PARAMS {
+                return Err(Malformed::Arity.into());
             }
             let pointer = lower::to_fresh_memory(cx, &plan.shape, frame)?;
             Ok(FlatOut::new(&mut values).push(pointer.into())?)

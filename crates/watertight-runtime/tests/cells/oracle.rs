@@ -276,7 +276,7 @@ const MANIFEST: &str = "[component.caller]\nsource = \"caller.wasm\"\nlifetime =
 
 fn app(ty: &Ty, callers: StringEncoding, callees: StringEncoding) -> Harness {
     let wit = interface(ty);
-    bare::load(MANIFEST, &[("caller", caller(&wit, callers)), ("callee", callee(&wit, callees))])
+    bare::load_quietly(MANIFEST, &[("caller", caller(&wit, callers)), ("callee", callee(&wit, callees))])
 }
 
 fn any_encoding() -> impl Strategy<Value = StringEncoding> {
