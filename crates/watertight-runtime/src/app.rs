@@ -241,6 +241,9 @@ impl CompiledApp {
     }
 }
 
+/// Bytes of a page of linear memory.
+const WASM_PAGE: u64 = 64 << 10;
+
 fn kind(needs: &Needs) -> EngineKind {
     if needs.asynchronous { EngineKind::Async } else { EngineKind::Sync }
 }
@@ -263,7 +266,8 @@ fn read_needs(
     progress.ready(spec, origin);
     if let Some(required) = component.resources_required() {
         needs.memories = required.num_memories;
-        needs.memory_bytes = required.max_initial_memory_size.unwrap_or(0);
+        // In pages, whatever its name says.
+        needs.memory_bytes = required.max_initial_memory_size.unwrap_or(0).saturating_mul(WASM_PAGE);
         needs.tables = required.num_tables;
         needs.table_elements = usize::try_from(required.max_initial_table_size.unwrap_or(0)).unwrap_or(usize::MAX);
     }

@@ -266,10 +266,10 @@ impl<T: CellData> Cell<T> {
     }
 
     /// Runs a driver's calls, each of which keeps to its own deadline, on the engine with component-model async.
-    pub(crate) async fn run_concurrent(
+    pub(crate) async fn run_concurrent<R>(
         &mut self,
-        calls: impl AsyncFnOnce(&Accessor<T>) -> wasmtime::Result<()>,
-    ) -> Result<(), CallError> {
+        calls: impl AsyncFnOnce(&Accessor<T>) -> wasmtime::Result<R>,
+    ) -> Result<R, CallError> {
         self.enter();
         let far = Moment::now().plus(MAX_RUN);
         let ran = run(pin!(async { self.store.run_concurrent(calls).await? }), &self.cpu, far, Moment::now()).await;

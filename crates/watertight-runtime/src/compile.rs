@@ -61,12 +61,14 @@ fn features() -> WasmFeatures {
     WasmFeatures::WASM3 | WasmFeatures::COMPONENT_MODEL | WasmFeatures::CM_MAP | WasmFeatures::CM_FIXED_LENGTH_LISTS
 }
 
-/// Whether a component uses component-model async, and garbage collection, found by validating it without them. Function
-/// bodies are not looked at: they cannot use what the types around them do not mention.
+/// Whether a component uses component-model async, and a garbage-collected heap, found by validating it without them:
+/// exceptions and references to the host live on that heap too. Function bodies are not looked at: they cannot use what the types
+/// around them do not mention.
 pub(crate) fn uses(bytes: &[u8]) -> (bool, bool) {
     let all = features() | WasmFeatures::CM_ASYNC;
     let asynchronous = validates(bytes, all) && !validates(bytes, features());
-    let gc = !validates(bytes, all.difference(WasmFeatures::GC));
+    let heap = WasmFeatures::GC | WasmFeatures::GC_TYPES | WasmFeatures::EXCEPTIONS;
+    let gc = !validates(bytes, all.difference(heap));
     (asynchronous, gc)
 }
 

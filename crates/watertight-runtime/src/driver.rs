@@ -46,12 +46,21 @@ struct Job<T: CellData> {
     tree: Weak<Tree<T>>,
     deadline: Moment,
     work: Work,
-    done: oneshot::Sender<Done>,
+    done: oneshot::Sender<Answer>,
 }
 
-enum Work {
+/// What a driver is asked to do.
+pub(crate) enum Work {
     Call(ExportedFunction, Frame),
     Drop(ResourceAny),
+}
+
+/// What a driver has to say to a job.
+pub(crate) enum Answer {
+    /// It is done.
+    Done(Done),
+    /// The cell went for no fault of this job, before it had its turn: another driver may take it.
+    Unserved(Work),
 }
 
 /// What came of a job.
@@ -92,43 +101,35 @@ impl<T: CellData> Driver<T> {
         !self.jobs.is_closed()
     }
 
-    /// Calls an exported function with packed arguments.
-    pub(crate) async fn call(
-        &self,
-        tree: &Arc<Tree<T>>,
-        function: &ExportedFunction,
-        arguments: Frame,
-        deadline: Moment,
-    ) -> Done {
-        self.work(tree, Work::Call(function.clone(), arguments), deadline).await
-    }
-
-    /// Drops a resource that the cell made.
-    pub(crate) async fn drop_resource(&self, tree: &Arc<Tree<T>>, resource: ResourceAny, deadline: Moment) {
-        self.work(tree, Work::Drop(resource), deadline).await;
-    }
-
-    async fn work(&self, tree: &Arc<Tree<T>>, work: Work, deadline: Moment) -> Done {
+    /// Has the cell do something.
+    pub(crate) async fn work(&self, tree: &Arc<Tree<T>>, work: Work, deadline: Moment) -> Answer {
         let (done, answer) = oneshot::channel();
         let job = Job { tree: Arc::downgrade(tree), deadline, work, done };
         let answered = async {
-            if self.jobs.send(job).await.is_ok()
-                && let Ok(done) = answer.await
-            {
-                return Ok(done);
+            match self.jobs.send(job).await {
+                Ok(()) => {}
+                Err(mpsc::error::SendError(job)) => return Ok(Answer::Unserved(job.work)),
+            }
+            if let Ok(answer) = answer.await {
+                return Ok(answer);
             }
             // The cell broke. Its driver writes the obituary, and then goes.
             self.jobs.closed().await;
             Err(self.obituary.lock().clone())
         };
         let failed = |kind| failure::budget(kind, tree.app.spec(self.component));
-        let fail = |error| Done { results: Err(error), back: Vec::new() };
         // The driver keeps to the deadline too, and says more; it only gets a moment longer to say it.
-        match meter::until(answered, deadline.plus(GRACE)).await {
-            Some(Ok(done)) => done,
-            Some(Err(obituary)) => fail(obituary.unwrap_or_else(|| failed(FailureKind::DeadHandle))),
-            None => fail(failed(FailureKind::Deadline)),
-        }
+        Answer::Done(match meter::until(answered, deadline.plus(GRACE)).await {
+            Some(Ok(answer)) => return answer,
+            Some(Err(obituary)) => Done::failed(obituary.unwrap_or_else(|| failed(FailureKind::DeadHandle))),
+            None => Done::failed(failed(FailureKind::Deadline)),
+        })
+    }
+}
+
+impl Done {
+    pub(crate) fn failed(error: CallError) -> Self {
+        Self { results: Err(error), back: Vec::new() }
     }
 }
 
@@ -144,25 +145,40 @@ async fn drive<T: CellData>(
     let mut queue = Queue { incoming: queue, later: VecDeque::new() };
     while let Some(job) = queue.next().await {
         let Some(tree) = job.tree.upgrade() else { continue };
-        cell.join(tree, job.deadline);
+        cell.join(Arc::clone(&tree), job.deadline);
         let ran = match job.work {
             Work::Drop(resource) => {
                 let dropped = cell.drop_resource(resource, job.deadline).await;
                 // Who dropped the handle has gone on already, or does not mind.
-                let _ = job.done.send(Done { results: Ok(Frame::default()), back: Vec::new() });
-                dropped
+                let _ = job.done.send(Answer::Done(Done { results: Ok(Frame::default()), back: Vec::new() }));
+                dropped.map(|()| Ran::Out)
             }
             Work::Call(function, arguments) => {
                 let first = Call { function, arguments, deadline: job.deadline, done: job.done };
-                cell.run_concurrent(async |accessor| run_calls(accessor, first, &job.tree, &mut queue).await).await
+                cell.run_concurrent(async |accessor| run_calls(accessor, first, &tree, &mut queue).await).await
             }
         };
-        if let Err(error) = ran {
-            *obituary.lock() = Some(error);
-            return;
+        match ran {
+            Ok(Ran::Out) => cell.leave(),
+            Ok(Ran::CutOff) => {
+                // The cell is in the middle of a call, and cannot be entered again.
+                drop(cell);
+                return queue.hand_back();
+            }
+            Err(error) => {
+                *obituary.lock() = Some(error);
+                return;
+            }
         }
-        cell.leave();
     }
+}
+
+/// How a run of calls ended, if none failed.
+pub(crate) enum Ran {
+    /// Every call has returned.
+    Out,
+    /// The call tree has ended before them: nobody waits for what they return.
+    CutOff,
 }
 
 /// Jobs, those put off first.
@@ -178,6 +194,15 @@ impl<T: CellData> Queue<T> {
             None => self.incoming.recv().await,
         }
     }
+
+    /// Gives back what was not begun.
+    fn hand_back(mut self) {
+        self.incoming.close();
+        let waiting = std::mem::take(&mut self.later).into_iter();
+        for job in waiting.chain(std::iter::from_fn(|| self.incoming.try_recv().ok())) {
+            let _ = job.done.send(Answer::Unserved(job.work));
+        }
+    }
 }
 
 /// A call in flight.
@@ -185,7 +210,7 @@ struct Call {
     function: ExportedFunction,
     arguments: Frame,
     deadline: Moment,
-    done: oneshot::Sender<Done>,
+    done: oneshot::Sender<Answer>,
 }
 
 /// Runs a call and those of the same call tree that come meanwhile, until none is left and no pump is open. What cannot run
@@ -193,9 +218,9 @@ struct Call {
 async fn run_calls<T: CellData>(
     accessor: &Accessor<T>,
     first: Call,
-    tree: &Weak<Tree<T>>,
+    tree: &Arc<Tree<T>>,
     queue: &mut Queue<T>,
-) -> wasmtime::Result<()> {
+) -> wasmtime::Result<Ran> {
     let pumps = accessor.with(|mut access| Arc::clone(&access.data_mut().core().pumps));
     let mut last_deadline = first.deadline;
     let mut running = FuturesUnordered::new();
@@ -206,7 +231,7 @@ async fn run_calls<T: CellData>(
             biased;
             Some(ended) = running.next(), if !running.is_empty() => ended?,
             job = queue.incoming.recv(), if open => match job {
-                Some(Job { tree: of, deadline, work: Work::Call(function, arguments), done }) if of.ptr_eq(tree) => {
+                Some(Job { tree: of, deadline, work: Work::Call(function, arguments), done }) if std::ptr::eq(of.as_ptr(), Arc::as_ptr(tree)) => {
                     last_deadline = last_deadline.max(deadline);
                     accessor.with(|mut access| access.data_mut().core_mut().deadline = last_deadline);
                     running.push(run_call(accessor, Call { function, arguments, deadline, done }));
@@ -215,12 +240,13 @@ async fn run_calls<T: CellData>(
                 None => open = false,
             },
             () = pumps.closed() => {}
+            () = tree.ended() => return Ok(Ran::CutOff),
             () = tokio::time::sleep_until(last_deadline.instant().into()), if running.is_empty() => {
                 return Err(Interrupted { kind: FailureKind::Deadline }.into());
             }
         }
     }
-    Ok(())
+    Ok(Ran::Out)
 }
 
 /// Runs one call. An error of the guest breaks the whole cell; the caller learns from the obituary.
@@ -230,7 +256,7 @@ async fn run_call<T: CellData>(accessor: &Accessor<T>, running: Call) -> wasmtim
     let Called { results, back } =
         called.unwrap_or_else(|| Called::broken(Interrupted { kind: FailureKind::Deadline }.into()));
     // A caller that was cut off has no use for it.
-    let _ = done.send(Done { results: Ok(results?), back });
+    let _ = done.send(Answer::Done(Done { results: Ok(results?), back }));
     Ok(())
 }
 

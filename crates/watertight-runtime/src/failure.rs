@@ -44,8 +44,32 @@ pub(crate) fn classify(error: &wasmtime::Error, component: &Component, memory_de
         Some(wasmtime::Trap::StackOverflow) => failed(FailureKind::StackOverflow, "its stack ran out".into()),
         Some(trap) => failed(FailureKind::Trap, trap.to_string()),
         None if error.is::<ExitStatus>() => failed(FailureKind::Exit, "it called exit".into()),
-        None => failed(FailureKind::Host, error.root_cause().to_string()),
+        None => {
+            let cause = error.root_cause().to_string();
+            let kind = if breaks_abi(&cause) { FailureKind::BadValue } else { FailureKind::Host };
+            failed(kind, cause)
+        }
     }
+}
+
+/// Whether this is what Wasmtime says of a guest that breaks the Canonical ABI: it has no type for that, only these words. One that
+/// is not known here is put down to the host, which costs the guest the same.
+fn breaks_abi(cause: &str) -> bool {
+    const PARTS: [&str; 12] = [
+        "pointer not aligned",
+        "pointer out of bounds",
+        "unknown handle index",
+        "handle is not a",
+        "handle is a stream of",
+        "handle is a future of",
+        "is not a resource",
+        "is not an own resource",
+        "own resource from a borrow",
+        "resource while borrowed",
+        "borrow handles still remain",
+        "handle index ",
+    ];
+    PARTS.iter().any(|part| cause.contains(part))
 }
 
 /// The failure of a spent budget, with the key that raises it.

@@ -34,7 +34,8 @@ impl Gate {
 
     /// Enters if that takes no waiting.
     pub(crate) fn enter_now(&self) -> Option<Admitted<'_>> {
-        self.try_enter().then_some(Admitted(self))
+        // Lazily: dropping a proof frees a place, so there must be none where nobody entered.
+        self.try_enter().then(|| Admitted(self))
     }
 
     /// Enters, or waits in the queue until the deadline.

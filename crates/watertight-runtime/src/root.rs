@@ -21,19 +21,17 @@ use crate::{
 /// A cell at the root of a call tree, admitted and ready to be entered. Dropping it ends the tree.
 pub struct Root<T: CellData> {
     loan: Loan<T, Arc<Tree<T>>>,
-    tree: TreeId,
-    ended: Ended,
+    ended: Ended<T>,
     deadline: Moment,
     _busy: Busy,
 }
 
 /// Says how the root call ended, also when it was cut off.
-struct Ended {
-    tree: TreeId,
+struct Ended<T: CellData> {
+    tree: Arc<Tree<T>>,
     component: ComponentId,
     began: Moment,
     outcome: Outcome,
-    events: Arc<dyn watertight_model::event::EventSink>,
 }
 
 impl<T: CellData> Root<T> {
@@ -42,10 +40,9 @@ impl<T: CellData> Root<T> {
         let busy = app.engines().busy();
         let tree = Tree::new(Arc::clone(app));
         let deadline = root_deadline(app.spec(component));
-        let events = Arc::clone(app.events());
-        let mut ended = Ended { tree: tree.id, component, began, outcome: Outcome::Cancelled, events };
+        let mut ended = Ended { tree: Arc::clone(&tree), component, began, outcome: Outcome::Cancelled };
         match tree.check_out(Arc::clone(&tree), component, deadline).await {
-            Ok(loan) => Ok(Self { loan, tree: tree.id, ended, deadline, _busy: busy }),
+            Ok(loan) => Ok(Self { loan, ended, deadline, _busy: busy }),
             Err(error) => {
                 ended.outcome = Outcome::Failed(error.kind);
                 Err(error)
@@ -56,7 +53,7 @@ impl<T: CellData> Root<T> {
     /// The call tree's id.
     #[must_use]
     pub fn tree(&self) -> TreeId {
-        self.tree
+        self.ended.tree.id
     }
 
     /// The cell's store.
@@ -87,10 +84,11 @@ impl<T: CellData> Root<T> {
     }
 }
 
-impl Drop for Ended {
+impl<T: CellData> Drop for Ended<T> {
     fn drop(&mut self) {
-        self.events.emit(Event::Root(RootEnded {
-            tree: self.tree,
+        self.tree.end();
+        self.tree.app.events().emit(Event::Root(RootEnded {
+            tree: self.tree.id,
             component: self.component,
             duration: Moment::now().since(self.began),
             outcome: self.outcome,
@@ -100,6 +98,6 @@ impl Drop for Ended {
 
 impl<T: CellData> fmt::Debug for Root<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Root").field("tree", &self.tree).finish_non_exhaustive()
+        f.debug_struct("Root").field("tree", &self.tree()).finish_non_exhaustive()
     }
 }

@@ -9,7 +9,7 @@ use std::{
     ops::{Deref, DerefMut},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -25,7 +25,7 @@ use crate::{
     app::LoadedApp,
     cell::Cell,
     clock::Moment,
-    driver::{Done, Driver},
+    driver::{Answer, Done, Driver, Work},
     failure,
     gate::Admitted,
     host::CellData,
@@ -41,6 +41,8 @@ pub(crate) struct Tree<T: CellData> {
     pub(crate) app: Arc<LoadedApp<T>>,
     /// One for each component.
     slots: Box<[Slot<T>]>,
+    over: AtomicBool,
+    told: Notify,
 }
 
 /// Where one cell rests between calls.
@@ -81,7 +83,7 @@ pub(crate) enum Callee<'t, T: CellData> {
     /// It is the call's own while it lasts.
     Lent(Loan<T, &'t Tree<T>>),
     /// It has a task of its own, which several calls may share.
-    Driven { driver: Driver<T>, tree: &'t Arc<Tree<T>>, _admitted: Admitted<'t> },
+    Driven { driver: Driver<T>, component: ComponentId, tree: &'t Arc<Tree<T>>, _admitted: Admitted<'t> },
 }
 
 /// Where a cell goes after the call.
@@ -98,7 +100,22 @@ enum Home {
 impl<T: CellData> Tree<T> {
     pub(crate) fn new(app: Arc<LoadedApp<T>>) -> Arc<Self> {
         let slots = app.model().components.iter().map(|_| Slot::default()).collect();
-        Arc::new(Self { id: TreeId(NEXT_TREE.fetch_add(1, Ordering::Relaxed)), app, slots })
+        let id = TreeId(NEXT_TREE.fetch_add(1, Ordering::Relaxed));
+        Arc::new(Self { id, app, slots, over: AtomicBool::new(false), told: Notify::new() })
+    }
+
+    /// Ends the tree: its root call is over, or was cut off. Cells with a task of their own stop.
+    pub(crate) fn end(&self) {
+        self.over.store(true, Ordering::Release);
+        self.told.notify_waiters();
+    }
+
+    /// Waits for the end.
+    pub(crate) async fn ended(&self) {
+        let told = self.told.notified();
+        if !self.over.load(Ordering::Acquire) {
+            told.await;
+        }
     }
 
     /// Gets the cell of a component that this call tree uses, or a fresh one. `holder` is this tree, as the loan will hold it.
@@ -150,12 +167,18 @@ impl<T: CellData> Tree<T> {
         }
         let refused = |kind| failure::budget(kind, self.app.spec(component));
         let admitted = loaded.gate.enter(deadline).await.map_err(refused)?;
-        let driver = match self.app.spec(component).lifetime {
-            Lifetime::Call => Driver::start(Cell::start(&self.app, component, deadline).await?),
-            Lifetime::Request => self.living(&self.slot(component).driver, component, deadline).await?,
-            Lifetime::Resident => self.living(&loaded.residents.driver, component, deadline).await?,
-        };
-        Ok(Callee::Driven { driver, tree: self, _admitted: admitted })
+        let driver = self.driver(component, deadline).await?;
+        Ok(Callee::Driven { driver, component, tree: self, _admitted: admitted })
+    }
+
+    /// The driver of the cell that a call of this tree goes to.
+    async fn driver(&self, component: ComponentId, deadline: Moment) -> Result<Driver<T>, CallError> {
+        let loaded = self.app.component(component);
+        match self.app.spec(component).lifetime {
+            Lifetime::Call => Ok(Driver::start(Cell::start(&self.app, component, deadline).await?)),
+            Lifetime::Request => self.living(&self.slot(component).driver, component, deadline).await,
+            Lifetime::Resident => self.living(&loaded.residents.driver, component, deadline).await,
+        }
     }
 
     /// The driver in this place, or a fresh one where there is none or its cell has failed.
@@ -175,6 +198,29 @@ impl<T: CellData> Tree<T> {
         Ok(driver)
     }
 
+    /// Has a driver do something. A resident cell that went with another call tree is replaced.
+    async fn have_done(
+        self: &Arc<Self>,
+        driver: &mut Driver<T>,
+        component: ComponentId,
+        mut work: Work,
+        deadline: Moment,
+    ) -> Done {
+        loop {
+            match driver.work(self, work, deadline).await {
+                Answer::Done(done) => return done,
+                Answer::Unserved(unserved) => work = unserved,
+            }
+            if Moment::now() >= deadline {
+                return Done::failed(failure::budget(FailureKind::Deadline, self.app.spec(component)));
+            }
+            *driver = match self.driver(component, deadline).await {
+                Ok(driver) => driver,
+                Err(error) => return Done::failed(error),
+            };
+        }
+    }
+
     /// Drops a resource in the cell that made it, if that still lives.
     pub(crate) async fn drop_resource(self: &Arc<Self>, proxy: Proxy, deadline: Moment) -> Result<(), CallError> {
         let component = self.app.component(proxy.component);
@@ -188,7 +234,7 @@ impl<T: CellData> Tree<T> {
         };
         let driver = place.lock().await.clone().filter(|driver| driver.cell() == proxy.cell);
         if let Some(driver) = driver {
-            driver.drop_resource(self, proxy.resource, deadline).await;
+            driver.work(self, Work::Drop(proxy.resource), deadline).await;
         }
         Ok(())
     }
@@ -232,8 +278,9 @@ impl<T: CellData> Callee<'_, T> {
         began: Moment,
     ) -> Done {
         let loan = match self {
-            Self::Driven { driver, tree, .. } => {
-                return Box::pin(driver.call(tree, function, arguments, deadline)).await;
+            Self::Driven { driver, tree, component, .. } => {
+                let work = Work::Call(function.clone(), arguments);
+                return Box::pin(tree.have_done(driver, *component, work, deadline)).await;
             }
             Self::Lent(loan) => loan,
         };

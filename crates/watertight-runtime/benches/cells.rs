@@ -1,0 +1,145 @@
+//! What live cells take: 10,000 idle ones in one process, and the making of one.
+//!
+//! `cargo bench --package watertight-runtime --bench cells` prints a line for each number: case, value and unit, with tabs between.
+//! `cargo xtask bench cells` sets them beside their targets. It is no criterion bench: memory is measured once.
+
+#[path = "../tests/cells/bare.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
+mod bare;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use futures_util::FutureExt as _;
+use tokio::runtime::Runtime;
+use watertight_model::{app::ComponentId, event::NoSink};
+use watertight_runtime::{CompileCache, CompiledApp, NoProgress, Root, RunningApp};
+use watertight_testkit::guest;
+
+use bare::{Bare, NoHost};
+
+/// Cells alive at once.
+const CELLS: u32 = 10_000;
+
+/// Cells made one after another, for the time that one takes.
+const FRESH: u32 = 20_000;
+
+/// A Rust component of about 30 KiB.
+const GUEST: &str = "types";
+
+const MANIFEST: &str = "[component.guest]\nsource = \"guest.wasm\"\n\
+     budget = { concurrency = 10000, deadline = \"10m\", cpu = \"10m\", memory = \"16MiB\" }\n";
+
+fn main() -> Result<()> {
+    // `cargo test` runs benches too, without this, to see that they build.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return Ok(());
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let folder = tempfile::tempdir()?;
+    let bytes = guest::built(GUEST);
+    print("size of the component", bytes.len() as f64 / KIB, "KiB");
+    let (app, sources) = bare::checked(MANIFEST, &[("guest", bytes)]);
+    let guest = app.find("guest").context("the manifest's component")?.id;
+    let compiled =
+        CompiledApp::compile(app, &sources, CompileCache::open(folder.path())?, &[(guest, CELLS)], &NoProgress)
+            .map_err(|problems| anyhow::anyhow!("the app does not compile: {problems:?}"))?;
+    let app = compiled
+        .start(Arc::new(NoHost), Arc::new(NoSink))
+        .map_err(|problems| anyhow::anyhow!("the app does not start: {problems:?}"))?;
+    // The first cell brings in code and data that all share.
+    call(&runtime, &mut enter(&runtime, &app, guest)?)?;
+
+    live(&runtime, &app, guest)?;
+    fresh(&runtime, &app, guest)
+}
+
+/// Makes cells and keeps them.
+fn live(runtime: &Runtime, app: &RunningApp<Bare>, guest: ComponentId) -> Result<()> {
+    let empty = Usage::now()?;
+    print("the empty node", empty.resident / MIB, "MiB");
+    let began = Instant::now();
+    let mut roots = (0..CELLS).map(|_| enter(runtime, app, guest)).collect::<Result<Vec<_>>>()?;
+    let took = began.elapsed();
+    let idle = Usage::now()?;
+    print("10,000 live idle cells", (idle.resident - empty.resident) / MIB, "MiB");
+    print("a live idle cell", (idle.resident - empty.resident) / KIB / f64::from(CELLS), "KiB");
+    print("mappings of a live cell", (idle.mappings - empty.mappings) / f64::from(CELLS), "mappings");
+    print("a cell more, in a pool never used", micros(took, CELLS), "us");
+    roots.iter_mut().try_for_each(|root| call(runtime, root))?;
+    let called = Usage::now()?;
+    print("10,000 live cells that were called", (called.resident - empty.resident) / MIB, "MiB");
+    drop(roots);
+    let dropped = Usage::now()?;
+    print("kept after they are gone", (dropped.resident - empty.resident) / MIB, "MiB");
+    print("mappings kept for each", (dropped.mappings - empty.mappings) / f64::from(CELLS), "mappings");
+    Ok(())
+}
+
+/// Makes cells one after another.
+fn fresh(runtime: &Runtime, app: &RunningApp<Bare>, guest: ComponentId) -> Result<()> {
+    let began = Instant::now();
+    for _ in 0..FRESH {
+        call(runtime, &mut enter(runtime, app, guest)?)?;
+    }
+    print("fresh cell: enter, call, drop", micros(began.elapsed(), FRESH), "us");
+    let began = Instant::now();
+    for _ in 0..FRESH {
+        drop(enter(runtime, app, guest)?);
+    }
+    print("fresh cell: enter, drop", micros(began.elapsed(), FRESH), "us");
+    Ok(())
+}
+
+fn enter(runtime: &Runtime, app: &RunningApp<Bare>, guest: ComponentId) -> Result<Root<Bare>> {
+    Ok(runtime.block_on(app.enter(guest))?)
+}
+
+/// One small call.
+fn call(runtime: &Runtime, root: &mut Root<Bare>) -> Result<()> {
+    let instance = root.instance();
+    let store = root.store();
+    let called = async {
+        let interface =
+            instance.get_export_index(&mut *store, None, "watertight:test/types").context("no interface")?;
+        let name = instance.get_export_index(&mut *store, Some(&interface), "u32s").context("no function")?;
+        let function = instance.get_typed_func::<(u32,), (u32,)>(&mut *store, name)?;
+        store.set_epoch_deadline(1_000_000);
+        let (back,) = function.call_async(&mut *store, (7,)).await?;
+        anyhow::ensure!(back == 7, "the guest gave back {back}");
+        Ok(())
+    };
+    runtime.block_on(called.boxed_local())
+}
+
+/// What this process takes.
+struct Usage {
+    /// Bytes.
+    resident: f64,
+    mappings: f64,
+}
+
+impl Usage {
+    fn now() -> Result<Self> {
+        let status = std::fs::read_to_string("/proc/self/status")?;
+        let kibibytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next());
+        let resident = kibibytes.context("the kernel names no VmRSS")?.parse::<f64>()? * KIB;
+        let mappings = std::fs::read_to_string("/proc/self/maps")?.lines().count() as f64;
+        Ok(Self { resident, mappings })
+    }
+}
+
+const KIB: f64 = 1024.0;
+const MIB: f64 = 1024.0 * KIB;
+
+fn micros(took: Duration, times: u32) -> f64 {
+    took.as_secs_f64() * 1e6 / f64::from(times)
+}
+
+#[expect(clippy::print_stdout, reason = "the numbers are the output of this bench")]
+fn print(case: &str, value: f64, unit: &str) {
+    println!("{case}\t{value:.3}\t{unit}");
+}
