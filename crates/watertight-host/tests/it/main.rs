@@ -2,8 +2,12 @@
 
 mod app;
 mod asynchronous;
+mod behaviours;
 mod command;
 mod complete;
+mod flow;
+mod graph;
+mod lies;
 mod network;
 mod reach;
 mod serve;
