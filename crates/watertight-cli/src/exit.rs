@@ -105,7 +105,6 @@ impl From<FailureKind> for Exit {
             FailureKind::Trap
             | FailureKind::StackOverflow
             | FailureKind::BadValue
-            | FailureKind::BadArgument
             | FailureKind::Exit
             | FailureKind::DeadHandle
             | FailureKind::WallLost => Self::Trapped,

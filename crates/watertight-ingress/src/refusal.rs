@@ -83,7 +83,6 @@ impl Refusal {
                 | FailureKind::Cpu
                 | FailureKind::Memory
                 | FailureKind::BadValue
-                | FailureKind::BadArgument
                 | FailureKind::Exit
                 | FailureKind::DeadHandle
                 | FailureKind::HostPanic
@@ -141,7 +140,6 @@ mod tests {
             (FailureKind::Cpu, 500),
             (FailureKind::Memory, 500),
             (FailureKind::BadValue, 500),
-            (FailureKind::BadArgument, 500),
             (FailureKind::Exit, 500),
             (FailureKind::DeadHandle, 500),
             (FailureKind::NoCapacity, 503),

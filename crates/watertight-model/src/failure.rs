@@ -16,10 +16,8 @@ pub enum FailureKind {
     Cpu,
     /// The guest broke off because its memory budget was spent.
     Memory,
-    /// The callee broke the canonical ABI: a pointer, length, discriminant, `char`, string or handle that cannot be.
+    /// The guest broke the canonical ABI, in what it returned or in what it passed on: a pointer, length, discriminant, `char`, string or handle that cannot be.
     BadValue,
-    /// The caller passed what cannot be lifted from its memory: the caller traps.
-    BadArgument,
     /// The guest called `exit`.
     Exit,
     /// A handle whose cell has died or that was already given away.
@@ -54,14 +52,13 @@ pub enum Blame {
 
 impl FailureKind {
     /// Every kind, for tables and tests.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 13] = [
         Self::Trap,
         Self::StackOverflow,
         Self::Deadline,
         Self::Cpu,
         Self::Memory,
         Self::BadValue,
-        Self::BadArgument,
         Self::Exit,
         Self::DeadHandle,
         Self::NoCapacity,
@@ -76,7 +73,7 @@ impl FailureKind {
     pub const fn blame(self) -> Blame {
         match self {
             Self::Trap | Self::StackOverflow | Self::BadValue | Self::Exit => Blame::Callee,
-            Self::BadArgument | Self::DeadHandle => Blame::Caller,
+            Self::DeadHandle => Blame::Caller,
             Self::Deadline | Self::Cpu | Self::Memory | Self::QueueFull | Self::NoCapacity => Blame::Budget,
             Self::HostPanic | Self::Host => Blame::Host,
             Self::WallLost => Blame::Wall,
@@ -97,7 +94,7 @@ impl FailureKind {
             | Self::HostPanic
             | Self::Host
             | Self::WallLost => true,
-            Self::BadArgument | Self::DeadHandle | Self::NoCapacity | Self::QueueFull => false,
+            Self::DeadHandle | Self::NoCapacity | Self::QueueFull => false,
         }
     }
 
@@ -112,7 +109,6 @@ impl FailureKind {
             | Self::Cpu
             | Self::Memory
             | Self::BadValue
-            | Self::BadArgument
             | Self::Exit
             | Self::DeadHandle => false,
         }
@@ -128,7 +124,6 @@ impl FailureKind {
             Self::Cpu => "cpu",
             Self::Memory => "memory",
             Self::BadValue => "bad-value",
-            Self::BadArgument => "bad-argument",
             Self::Exit => "exit",
             Self::DeadHandle => "dead-handle",
             Self::NoCapacity => "no-capacity",

@@ -253,7 +253,6 @@ fn advice(kind: FailureKind, component: &Component) -> Option<String> {
         FailureKind::Trap
         | FailureKind::StackOverflow
         | FailureKind::BadValue
-        | FailureKind::BadArgument
         | FailureKind::Exit
         | FailureKind::DeadHandle
         | FailureKind::HostPanic
