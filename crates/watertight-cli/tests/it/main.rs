@@ -1,9 +1,11 @@
 //! The `watertight` command end to end: real processes, real sockets on loopback, real guests.
 
+mod cache;
 mod check;
 mod client;
 mod errors;
 mod files;
+mod limits;
 mod program;
 mod run;
 mod serve;
