@@ -89,7 +89,14 @@ pub(crate) fn budget(kind: FailureKind, component: &Component) -> CallError {
             spent.concurrency, spent.queue
         ),
         FailureKind::DeadHandle => "the cell that made this resource is gone".to_owned(),
-        other => other.to_string(),
+        FailureKind::Trap
+        | FailureKind::StackOverflow
+        | FailureKind::BadValue
+        | FailureKind::Exit
+        | FailureKind::NoCapacity
+        | FailureKind::HostPanic
+        | FailureKind::Host
+        | FailureKind::WallLost => kind.to_string(),
     };
     CallError { kind, component: name.clone(), detail }
 }

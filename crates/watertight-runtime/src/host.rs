@@ -37,14 +37,17 @@ pub trait Host<T: CellData>: Send + Sync + 'static {
     fn resources(&self) -> &[HostResource];
 }
 
+/// An entry out of its table.
+pub(crate) type Taken = Box<dyn Any + Send>;
+
 /// A host resource type that may cross a membrane.
 #[derive(Clone, Copy, Debug)]
 pub struct HostResource {
     /// Its WIT name, for messages: `wasi:io/streams/input-stream`.
     pub name: &'static str,
     pub(crate) ty: ResourceType,
-    pub(crate) take: fn(&mut ResourceTable, u32) -> Result<Box<dyn Any + Send>, ResourceTableError>,
-    pub(crate) put: fn(&mut ResourceTable, Box<dyn Any + Send>) -> Result<u32, ResourceTableError>,
+    pub(crate) take: fn(&mut ResourceTable, u32) -> Result<Taken, ResourceTableError>,
+    pub(crate) put: fn(&mut ResourceTable, Taken) -> Result<u32, ResourceTableError>,
 }
 
 impl HostResource {
@@ -56,11 +59,11 @@ impl HostResource {
 }
 
 /// Takes one entry out of a table. It fails, leaving the table as it was, when the entry still has children there.
-fn take<R: Send + 'static>(table: &mut ResourceTable, rep: u32) -> Result<Box<dyn Any + Send>, ResourceTableError> {
+fn take<R: Send + 'static>(table: &mut ResourceTable, rep: u32) -> Result<Taken, ResourceTableError> {
     Ok(Box::new(table.delete(Resource::<R>::new_own(rep))?))
 }
 
-fn put<R: Send + 'static>(table: &mut ResourceTable, entry: Box<dyn Any + Send>) -> Result<u32, ResourceTableError> {
+fn put<R: Send + 'static>(table: &mut ResourceTable, entry: Taken) -> Result<u32, ResourceTableError> {
     let entry = entry.downcast::<R>().map_err(|_| ResourceTableError::WrongType)?;
     Ok(table.push(*entry)?.rep())
 }

@@ -33,7 +33,7 @@ pub use compile::{CompileError, Needs};
 pub use engine::EngineKind;
 pub use failure::ExitStatus;
 pub use host::{CellData, Host, HostResource};
-pub use membrane::EdgeError;
+pub use membrane::{EdgeError, Uncarried};
 pub use pool::{MAPPINGS_PER_CELL, MachineLimits, PoolError, PoolPlan, Share};
 pub use root::Root;
 /// Values and types of exports, for those who call them by name.

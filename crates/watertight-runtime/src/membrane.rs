@@ -30,7 +30,7 @@ use watertight_model::{
     failure::CallError,
 };
 
-pub use self::link::EdgeError;
+pub use self::link::{EdgeError, Uncarried};
 use self::raw::Content;
 pub(crate) use self::{
     frame::Frame,

@@ -18,6 +18,7 @@ pub(crate) struct Residents<T: CellData> {
 }
 
 struct State<T: CellData> {
+    #[expect(clippy::vec_box, reason = "cells are lent and given back by pointer")]
     resting: Vec<Box<Cell<T>>>,
     lent: Vec<CellId>,
     /// Resources whose holders died, to be dropped when their cell is entered next.

@@ -5,7 +5,7 @@
 //! lends it for one call, dropping the proxy drops the original, and when the maker dies the proxy leads nowhere. A host
 //! resource moves from one store's table to the other's. A stream or future becomes a pump.
 
-use std::{any::Any, sync::Arc};
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use wasmtime::{
@@ -22,7 +22,7 @@ use super::{
 use crate::{
     cell::{CellCore, MAX_PROXIES_PER_CELL},
     clock::Moment,
-    host::CellData,
+    host::{CellData, Taken},
     tree::Tree,
 };
 
@@ -67,7 +67,7 @@ pub(crate) struct Proxy {
 #[derive(Debug)]
 pub(crate) struct Entry {
     ty: ResourceType,
-    value: Mutex<Box<dyn Any + Send>>,
+    value: Mutex<Taken>,
 }
 
 /// Access to a store, from within a call of its guest or while its guest is at rest.

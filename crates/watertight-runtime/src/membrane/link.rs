@@ -1,3 +1,4 @@
+#![expect(clippy::wildcard_enum_match_arm, reason = "Wasmtime's types, which grow with the component model")]
 //! Putting the membrane in place: for every import that another component meets, functions and resources in the linker.
 
 use std::{
@@ -39,24 +40,8 @@ pub enum EdgeError {
         name: String,
     },
     /// A type that no membrane carries yet.
-    #[error(
-        "`{function}` of `{import}`, `{signature}`, cannot cross between `{importer}` and `{exporter}`: {reason}; \
-         `wall = \"fused\"` on `{exporter}` carries it inside one store"
-    )]
-    Unsupported {
-        /// The function.
-        function: String,
-        /// Its type.
-        signature: String,
-        /// The interface.
-        import: String,
-        /// The caller.
-        importer: String,
-        /// The callee.
-        exporter: String,
-        /// Which type, and what to do.
-        reason: String,
-    },
+    #[error(transparent)]
+    Uncarried(#[from] Box<Uncarried>),
     /// Wasmtime refused a definition.
     #[error("`{import}` of `{importer}`: {error}")]
     Linker {
@@ -67,6 +52,27 @@ pub enum EdgeError {
         /// What it said.
         error: wasmtime::Error,
     },
+}
+
+/// A function whose type no membrane carries yet.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "`{function}` of `{import}`, `{signature}`, cannot cross between `{importer}` and `{exporter}`: {reason}; \
+     `wall = \"fused\"` on `{exporter}` carries it inside one store"
+)]
+pub struct Uncarried {
+    /// The function.
+    pub function: String,
+    /// Its type.
+    pub signature: String,
+    /// The interface.
+    pub import: String,
+    /// The caller.
+    pub importer: String,
+    /// The callee.
+    pub exporter: String,
+    /// Which part of the type, and why.
+    pub reason: String,
 }
 
 /// A function that a component exports to an edge.
@@ -98,7 +104,7 @@ impl ExportedFunction {
     /// Finds the function in a cell.
     pub(crate) fn resolve<T>(&self, store: &mut Store<T>, instance: &Instance) -> wasmtime::Result<TypedExport> {
         let function = instance
-            .get_func(&mut *store, &self.index)
+            .get_func(&mut *store, self.index)
             .ok_or_else(|| wasmtime::Error::msg("an export that was there at load is gone"))?;
         Ok(TypedExport(match (self.parameters <= FEW, self.results > 0) {
             (true, false) => Typed::FewToNone(function.typed(store)?),
@@ -118,7 +124,7 @@ impl ExportedFunction {
         arguments: Frame,
     ) -> wasmtime::Result<Frame> {
         let function = accessor
-            .with(|access| instance.get_func(access, &self.index))
+            .with(|access| instance.get_func(access, self.index))
             .ok_or_else(|| wasmtime::Error::msg("an export that was there at load is gone"))?;
         let arguments = Values(Content::Frame(arguments));
         macro_rules! by_arity {
@@ -297,14 +303,14 @@ impl Placing<'_> {
         let component = &self.components[self.edge.importer.0 as usize];
         ty.typecheck::<Probe, Probe>(&component.component_type().instance_type()).map_err(|reason| {
             let component = |id| self.app.component(id).name.clone();
-            EdgeError::Unsupported {
+            EdgeError::from(Box::new(Uncarried {
                 function: name.into(),
                 signature: signature(self.edge, name),
                 import: self.edge.import.clone(),
                 importer: component(self.edge.importer),
                 exporter: component(self.edge.exporter),
                 reason: format!("{reason:#}"),
-            }
+            }))
         })
     }
 

@@ -21,8 +21,10 @@ static PLANS: LazyLock<RwLock<HashMap<Key, Arc<Plan>>>> = LazyLock::new(RwLock::
 
 /// Plans that this thread used lately. Each entry keeps the types at its address alive, so an address in here never names others.
 const RECENT: usize = 64;
+type Recent = (Key, Arc<Plan>);
+
 thread_local! {
-    static RECENTLY: RefCell<[Option<(Key, Arc<Plan>)>; RECENT]> = const { RefCell::new([const { None }; RECENT]) };
+    static RECENTLY: RefCell<[Option<Recent>; RECENT]> = const { RefCell::new([const { None }; RECENT]) };
 }
 
 /// A type that was never checked was asked for: a bug of the host, not of a guest.
@@ -64,9 +66,6 @@ pub(crate) fn forget(types: &Arc<ComponentTypes>) {
 
 /// Calls look up tuples; the payloads of streams share a place.
 fn place((address, ty): Key) -> usize {
-    let index = match ty {
-        InterfaceType::Tuple(tuple) => tuple.as_u32() as usize,
-        _ => 0,
-    };
+    let index = if let InterfaceType::Tuple(tuple) = ty { tuple.as_u32() as usize } else { 0 };
     ((address >> 4) ^ index) % RECENT
 }

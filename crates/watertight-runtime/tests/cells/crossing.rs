@@ -24,10 +24,7 @@ async fn a_call_crosses_and_is_reported() {
         .events
         .take()
         .into_iter()
-        .filter_map(|event| match event {
-            Event::Call(call) => Some(call),
-            _ => None,
-        })
+        .filter_map(|event| if let Event::Call(call) = event { Some(call) } else { None })
         .collect();
     assert_eq!(calls.len(), 1);
     assert_eq!(calls[0].outcome, Outcome::Ok);

@@ -29,9 +29,9 @@ async fn expect_contained(callee: &str, budget: &str, kind: FailureKind) {
             .events
             .take()
             .into_iter()
-            .filter_map(|event| match event {
-                Event::CellEnded { component, end, .. } if component.0 == 1 => Some(end),
-                _ => None,
+            .filter_map(|event| {
+                let Event::CellEnded { component, end, .. } = event else { return None };
+                (component.0 == 1).then_some(end)
             })
             .collect();
         assert_eq!(ends, [CellEnd::Ejected(kind)], "{callee} as {lifetime}");
