@@ -25,6 +25,7 @@ pub(crate) struct CompileProgress {
     total: usize,
     compiled: Cell<usize>,
     cached: Cell<usize>,
+    unkept: Cell<usize>,
     bar: RefCell<Option<Bar>>,
 }
 
@@ -39,12 +40,18 @@ struct Bar {
 impl CompileProgress {
     pub(crate) fn new(app: &App, look: Look) -> Self {
         let total = app.components.iter().filter(|component| component.wall == Wall::Cell).count();
-        Self { look, total, compiled: Cell::new(0), cached: Cell::new(0), bar: RefCell::new(None) }
+        let none = || Cell::new(0);
+        Self { look, total, compiled: none(), cached: none(), unkept: none(), bar: RefCell::new(None) }
     }
 
     /// Components that were compiled now.
     pub(crate) fn compiled(&self) -> usize {
         self.compiled.get()
+    }
+
+    /// Components that were compiled now, and could not be written to the cache.
+    pub(crate) fn unkept(&self) -> usize {
+        self.unkept.get()
     }
 
     /// Components that the cache had.
@@ -56,7 +63,7 @@ impl CompileProgress {
 impl Progress for CompileProgress {
     fn compiling(&self, component: &Component, bytes: usize) {
         if self.look != Look::Plain {
-            let number = self.compiled.get() + self.cached.get() + 1;
+            let number = self.compiled.get() + self.unkept.get() + self.cached.get() + 1;
             let kib = bytes.div_ceil(1024);
             let message = format!("[{number}/{}] compiling {} ({kib} KiB)", self.total, component.name);
             *self.bar.borrow_mut() = Bar::show_later(message, number - 1, self.total, self.look);
@@ -68,6 +75,7 @@ impl Progress for CompileProgress {
         let count = match origin {
             Origin::Compiled => &self.compiled,
             Origin::Cached => &self.cached,
+            Origin::Unkept => &self.unkept,
         };
         count.set(count.get() + 1);
     }

@@ -40,6 +40,8 @@ pub enum Origin {
     Cached,
     /// It was compiled, and an entry written.
     Compiled,
+    /// It was compiled, and no entry could be written: the next start compiles it again.
+    Unkept,
 }
 
 impl CompileCache {
@@ -79,7 +81,7 @@ impl CompileCache {
         }
         // SAFETY: the compiler of this very engine has just made these bytes.
         let component = unsafe { Component::deserialize(engine, &code) }?;
-        Ok((component, Origin::Compiled))
+        Ok((component, Origin::Unkept))
     }
 
     fn load_entry(&self, engine: &Engine, folder: &Path) -> Option<Component> {

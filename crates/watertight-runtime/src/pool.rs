@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use watertight_model::app::{App, ComponentId, Lifetime, Wall};
+use watertight_model::{
+    app::{App, ComponentId, Lifetime, Wall},
+    budget::ByteSize,
+};
 
 use crate::{compile::Needs, engine::EngineKind};
 
@@ -106,8 +109,8 @@ pub enum PoolError {
     },
     /// A component that needs more than its budget before it runs.
     #[error(
-        "component `{component}` starts with {needed} bytes of memory, more than its budget of {budget}: \
-         raise component.{component}.budget.memory"
+        "component `{component}` starts with {} of memory, more than its budget of {}: \
+         raise component.{component}.budget.memory", ByteSize(*needed), ByteSize(*budget)
     )]
     Memory {
         /// Which component.

@@ -47,7 +47,7 @@ pub(crate) fn serve(args: &Serve) -> Result<(), Failure> {
         address: listeners.address(),
         secure: args.tls().is_some(),
         workers,
-        compiled: progress.compiled(),
+        compiled: progress.compiled() + progress.unkept(),
         cached: progress.cached(),
         cache: folder.clone(),
         format: args.format(),

@@ -97,4 +97,8 @@ fn a_cache_that_cannot_be_written_to_costs_a_compile_and_nothing_else() {
     let cache = cache.to_str().expect("test paths are text");
     let ran = ended(&mut watertight(&["run", &built("ok"), "--invoke", "run(1)", "--cache-dir", cache]));
     assert_eq!((ran.code, ran.stdout.trim_end()), (Some(0), "ok(2)"), "{ran:?}");
+    // For the one command that is there to fill the cache, it is a failure.
+    let compiled = run(&["compile", &built("ok"), "--cache-dir", cache]);
+    assert_eq!((compiled.code, compiled.stdout.as_str()), (Some(73), ""), "{compiled:?}");
+    assert!(compiled.stderr.contains("cannot be written to"), "{compiled:?}");
 }
