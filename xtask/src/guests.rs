@@ -166,7 +166,8 @@ fn home() -> Result<PathBuf> {
     Ok(std::env::var_os("HOME").context("HOME is not set")?.into())
 }
 
-fn repository() -> PathBuf {
+/// The repository's root.
+pub(crate) fn repository() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.parent().unwrap_or(here).to_owned()
 }
