@@ -10,8 +10,19 @@ use super::{
     malformed::Malformed,
     plan::{Shape, Step},
 };
+
 /// The most bytes one frame may hold. A guest can name the same megabyte a thousand times in one list of strings.
 pub(crate) const MAX_FRAME_BYTES: usize = 128 << 20;
+
+/// Times the guest's memory that a frame from it may hold: what is named once takes at most twice as much, Latin-1 becoming UTF-8. So
+/// what is on its way is bounded by the budgets of the cells it comes from.
+const MAX_TIMES_MEMORY: usize = 2;
+
+/// What a frame may hold however small the guest's memory is.
+const SMALL_FRAME: usize = 1 << 20;
+
+/// The most handles in one frame. A guest can name the same borrowed one over and over, too.
+pub(crate) const MAX_FRAME_HANDLES: usize = 1 << 16;
 
 /// Buffers that a thread keeps for its next frames, and how large one may be to be kept.
 const SPARE_BUFFERS: usize = 8;
@@ -26,19 +37,28 @@ thread_local! {
 pub(crate) struct Frame {
     pub(crate) bytes: Vec<u8>,
     pub(crate) handles: Vec<Handle>,
+    most: usize,
 }
 
-/// The frame would be larger than [`MAX_FRAME_BYTES`].
+/// The frame would be larger than it may be.
 #[derive(Debug, thiserror::Error)]
-#[error("more than {} MiB would cross in one call", MAX_FRAME_BYTES >> 20)]
-pub(crate) struct FrameFull;
+#[error("more than {} MiB would cross in one call", .0 >> 20)]
+pub(crate) struct FrameFull(usize);
 
 impl Frame {
     /// A frame with room for a tuple of this shape, zeroed.
     pub(crate) fn new(root: &Shape) -> Self {
         let mut bytes = spare();
         bytes.resize(root.size, 0);
-        Self { bytes, handles: Vec::new() }
+        Self { bytes, handles: Vec::new(), most: MAX_FRAME_BYTES }
+    }
+
+    /// A frame for what comes from a guest that has so much memory.
+    pub(super) fn lifted(root: &Shape, memory: usize) -> Self {
+        let most = memory.saturating_mul(MAX_TIMES_MEMORY).saturating_add(SMALL_FRAME).min(MAX_FRAME_BYTES);
+        let mut frame = Self::new(root);
+        frame.most = most;
+        frame
     }
 
     /// The frame of a `result` that is an error, with this text where the error is a string.
@@ -80,17 +100,21 @@ impl Frame {
 
     fn start(&mut self, align: usize, size: usize) -> Result<usize, FrameFull> {
         let at = self.bytes.len().next_multiple_of(align);
-        if at.checked_add(size).is_none_or(|end| end > MAX_FRAME_BYTES) {
-            return Err(FrameFull);
+        if at.checked_add(size).is_none_or(|end| end > self.most) {
+            return Err(FrameFull(self.most));
         }
         self.bytes.resize(at, 0);
         Ok(at)
     }
 
     /// Adds a handle and says its index.
-    pub(crate) fn push_handle(&mut self, handle: Handle) -> u32 {
+    pub(super) fn push_handle(&mut self, handle: Handle) -> Result<u32, Malformed> {
+        let index = u32::try_from(self.handles.len()).map_err(|_| Malformed::Handles)?;
+        if self.handles.len() >= MAX_FRAME_HANDLES {
+            return Err(Malformed::Handles);
+        }
         self.handles.push(handle);
-        u32::try_from(self.handles.len() - 1).unwrap_or(u32::MAX)
+        Ok(index)
     }
 }
 

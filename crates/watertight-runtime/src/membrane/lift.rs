@@ -1,5 +1,7 @@
 //! Lifting: from a guest's memory and core values into a frame. Everything read here was written by a hostile guest.
 
+use std::sync::Arc;
+
 use wasmtime::component::__internal::wasmtime_environ::component::StringEncoding;
 use wasmtime::{
     ValRaw,
@@ -22,14 +24,14 @@ pub(super) const UTF16_TAG: u32 = 1 << 31;
 
 /// Lifts a tuple that was passed as core values.
 pub(super) fn from_flat(cx: &mut LiftContext<'_>, shape: &Shape, values: &[ValRaw]) -> Result<Frame, Malformed> {
-    let mut frame = Frame::new(shape);
+    let mut frame = Frame::lifted(shape, cx.memory().len());
     flat(cx, shape, &mut frame, 0, &mut values.iter())?;
     Ok(frame)
 }
 
 /// Lifts a tuple that lies in memory at `pointer`.
 pub(super) fn from_memory(cx: &mut LiftContext<'_>, shape: &Shape, pointer: u32) -> Result<Frame, Malformed> {
-    let mut frame = Frame::new(shape);
+    let mut frame = Frame::lifted(shape, cx.memory().len());
     let source = block(cx.memory(), pointer, shape.align, shape.size)?;
     memory(cx, shape, source, &mut frame, 0)?;
     Ok(frame)
@@ -229,7 +231,7 @@ fn handle(cx: &mut LiftContext<'_>, handle: HandleType, index: u32, frame: &mut 
         }
         _ => return Err(Malformed::Handle),
     };
-    Ok(frame.push_handle(lifted.map_err(|_| Malformed::Handle)?))
+    frame.push_handle(lifted.map_err(|_| Malformed::Handle)?)
 }
 
 /// The bytes of guest memory at a pointer that the guest gave.
@@ -242,8 +244,8 @@ fn block(memory: &[u8], pointer: u32, align: usize, size: usize) -> Result<&[u8]
     memory.get(start..end).ok_or(Malformed::OutOfBounds)
 }
 
-fn case(cases: &[Option<Shape>], discriminant: u32) -> Result<Option<&Shape>, Malformed> {
-    cases.get(discriminant as usize).map(Option::as_ref).ok_or(Malformed::Discriminant)
+fn case(cases: &[Option<Arc<Shape>>], discriminant: u32) -> Result<Option<&Shape>, Malformed> {
+    cases.get(discriminant as usize).map(Option::as_deref).ok_or(Malformed::Discriminant)
 }
 
 fn scalar(code: u32) -> Result<u32, Malformed> {

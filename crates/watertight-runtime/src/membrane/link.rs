@@ -387,7 +387,7 @@ fn flat_count(ty: &Type) -> usize {
         types.map(|ty| flat_count(&ty)).fold(0, usize::saturating_add).min(MAX_FLAT_PARAMS + 1)
     };
     let widest = |types: &mut dyn Iterator<Item = Option<Type>>| {
-        1 + types.flatten().map(|ty| flat_count(&ty)).max().unwrap_or(0)
+        types.flatten().map(|ty| flat_count(&ty)).max().unwrap_or(0).saturating_add(1)
     };
     match ty {
         Type::String | Type::List(_) | Type::Map(_) => 2,

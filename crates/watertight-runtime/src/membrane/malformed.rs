@@ -1,6 +1,6 @@
 //! What can be wrong with values that a guest passes: one short closed list, so that a failure names what the guest broke.
 
-use super::frame::FrameFull;
+use super::frame::{FrameFull, MAX_FRAME_HANDLES};
 
 /// A guest broke the Canonical ABI.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +17,8 @@ pub(crate) enum Malformed {
     Text,
     #[error("a handle is unknown, of another type, or lent out")]
     Handle,
+    #[error("more than {MAX_FRAME_HANDLES} handles would cross in one call")]
+    Handles,
     #[error("the number of core values does not fit the type")]
     Arity,
     #[error("realloc failed: {0}")]

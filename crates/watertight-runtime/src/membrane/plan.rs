@@ -7,7 +7,11 @@
 //!
 //! It never touches memory itself; [`lift`](super::lift) and [`lower`](super::lower) run it.
 
-use std::sync::Arc;
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    sync::Arc,
+};
 
 use wasmtime::component::{
     __internal::{ComponentTypes, InstanceType, InterfaceType},
@@ -57,7 +61,7 @@ pub(crate) enum Step {
     /// `count` elements in place.
     Repeat { at: usize, count: usize, element: Arc<Shape> },
     /// A discriminant, and the payload of one case.
-    Variant { at: usize, width: usize, payload: usize, flat_count: usize, cases: Box<[Option<Shape>]> },
+    Variant { at: usize, width: usize, payload: usize, flat_count: usize, cases: Box<[Option<Arc<Shape>>]> },
     /// A handle.
     Handle { at: usize, handle: HandleType },
 }
@@ -106,10 +110,15 @@ pub(crate) enum Unsupported {
     PayloadSize { size: usize },
     #[error("a value of this type needs more than {MAX_VALUE_BYTES} bytes in place")]
     TooLarge,
+    #[error("this type has more than {MAX_STEPS} parts")]
+    TooManyParts,
 }
 
 /// The most bytes that one value may take in place. Fixed-length lists can name far larger types.
 pub(crate) const MAX_VALUE_BYTES: usize = 1 << 20;
+
+/// The most steps and cases that one plan may have. A type of twenty lines, each a pair of the one before, has a million.
+const MAX_STEPS: usize = 1 << 16;
 
 /// Fixed-length lists up to this many elements become steps of their own; longer ones a loop.
 const MAX_UNROLLED: usize = 16;
@@ -117,7 +126,8 @@ const MAX_UNROLLED: usize = 16;
 impl Plan {
     /// Compiles the plan of a tuple of parameters or results, or of a payload.
     pub(crate) fn compile(ty: InterfaceType, types: &InstanceType<'_>) -> Result<Self, Unsupported> {
-        let shape = Compiler { types }.shape(ty)?;
+        let compiler = Compiler { types, known: RefCell::default(), steps: Cell::new(0) };
+        let shape = compiler.compile(ty)?;
         Ok(Self { shape, _types: Arc::clone(types.types) })
     }
 }
@@ -132,7 +142,7 @@ impl Shape {
         self.memory.iter().any(|step| match step {
             Step::Handle { .. } => true,
             Step::List { element, .. } | Step::Repeat { element, .. } => element.has_handles(),
-            Step::Variant { cases, .. } => cases.iter().flatten().any(Self::has_handles),
+            Step::Variant { cases, .. } => cases.iter().flatten().any(|case| case.has_handles()),
             Step::Copy { .. }
             | Step::Signed { .. }
             | Step::Bool { .. }
@@ -145,10 +155,29 @@ impl Shape {
 
 struct Compiler<'a> {
     types: &'a InstanceType<'a>,
+    /// What was compiled already: each of two layouts names the parts of a type, so without this every level would double the work.
+    known: RefCell<HashMap<InterfaceType, Arc<Shape>>>,
+    steps: Cell<usize>,
 }
 
 impl Compiler<'_> {
-    fn shape(&self, ty: InterfaceType) -> Result<Shape, Unsupported> {
+    fn shape(&self, ty: InterfaceType) -> Result<Arc<Shape>, Unsupported> {
+        if let Some(known) = self.known.borrow().get(&ty) {
+            return Ok(Arc::clone(known));
+        }
+        let shape = Arc::new(self.compile(ty)?);
+        self.known.borrow_mut().insert(ty, Arc::clone(&shape));
+        Ok(shape)
+    }
+
+    /// Notes that a plan has so many steps or cases more.
+    fn count(&self, more: usize) -> Result<(), Unsupported> {
+        let steps = self.steps.get().saturating_add(more);
+        self.steps.set(steps);
+        if steps > MAX_STEPS { Err(Unsupported::TooManyParts) } else { Ok(()) }
+    }
+
+    fn compile(&self, ty: InterfaceType) -> Result<Shape, Unsupported> {
         let abi = self.types.types.canonical_abi(&ty);
         let size = usize::try_from(abi.size32).map_err(|_| Unsupported::TooLarge)?;
         if size > MAX_VALUE_BYTES {
@@ -160,6 +189,7 @@ impl Compiler<'_> {
         if abi.flat_count(MAX_FLAT_PARAMS).is_some() {
             self.steps(ty, 0, Form::Flat, &mut flat)?;
         }
+        self.count(memory.len() + flat.len())?;
         Ok(Shape {
             size,
             align: usize::try_from(abi.align32).map_err(|_| Unsupported::TooLarge)?,
@@ -182,7 +212,7 @@ impl Compiler<'_> {
             InterfaceType::Char => out.push(Step::Char { at }),
             InterfaceType::String => out.push(Step::String { at }),
             InterfaceType::List(list) => {
-                out.push(Step::List { at, element: Arc::new(self.shape(types[list].element)?) });
+                out.push(Step::List { at, element: self.shape(types[list].element)? });
             }
             InterfaceType::Map(map) => {
                 let entry = &types[map];
@@ -278,7 +308,7 @@ impl Compiler<'_> {
                 self.steps(element, at + index * shape.size, form, out)?;
             }
         } else {
-            out.push(Step::Repeat { at, count, element: Arc::new(shape) });
+            out.push(Step::Repeat { at, count, element: shape });
         }
         Ok(())
     }
@@ -292,6 +322,7 @@ impl Compiler<'_> {
         cases: Vec<Option<InterfaceType>>,
         out: &mut Vec<Step>,
     ) -> Result<(), Unsupported> {
+        self.count(cases.len())?;
         let cases = cases.into_iter().map(|case| case.map(|ty| self.shape(ty)).transpose());
         out.push(Step::Variant {
             at,
@@ -315,6 +346,7 @@ impl Compiler<'_> {
         self.steps(key, 0, Form::Memory, &mut memory)?;
         let value_at = usize::try_from(value_at).map_err(|_| Unsupported::TooLarge)?;
         self.steps(value, value_at, Form::Memory, &mut memory)?;
+        self.count(memory.len())?;
         Ok(Shape {
             size: usize::try_from(abi.size32).map_err(|_| Unsupported::TooLarge)?,
             align: usize::try_from(abi.align32).map_err(|_| Unsupported::TooLarge)?,

@@ -202,13 +202,31 @@ impl<T: CellData, I: Item> StreamConsumer<T> for Outlet<I> {
         }
         let ready = source.remaining(store.as_context_mut()).min(I::MOST);
         if ready > 0 {
-            let mut items = Vec::with_capacity(ready);
-            source.read(store.as_context_mut(), &mut items)?;
+            let items = read(&mut source, &mut store, ready)?;
             // The receiver may have gone since the place was reserved; the next poll sees it.
             let _ = self.to.send_item(I::chunk(items));
         }
         Poll::Ready(Ok(StreamResult::Completed))
     }
+}
+
+/// Reads up to `most` items, and no more once they are large: a guest can name the same megabyte in each.
+fn read<T: CellData, I: Item>(
+    source: &mut Source<'_, I>,
+    store: &mut StoreContextMut<'_, T>,
+    most: usize,
+) -> wasmtime::Result<Vec<I>> {
+    let (mut items, mut bytes) = (Vec::new(), 0);
+    while items.len() < most && bytes < MAX_BYTES {
+        let mut batch = Vec::with_capacity(I::BATCH.min(most - items.len()));
+        source.read(store.as_context_mut(), &mut batch)?;
+        if batch.is_empty() {
+            break;
+        }
+        bytes += batch.iter().map(I::bytes).sum::<usize>();
+        items.append(&mut batch);
+    }
+    Ok(items)
 }
 
 impl<T: CellData, I: Item> FutureConsumer<T> for Outlet<I> {
@@ -291,6 +309,11 @@ impl<T: CellData, I: Item> FutureProducer<T> for Inlet<I> {
 
 impl Item for u8 {
     const MOST: usize = MAX_BYTES;
+    const BATCH: usize = MAX_BYTES;
+
+    fn bytes(&self) -> usize {
+        1
+    }
 
     fn chunk(items: Vec<Self>) -> Chunk {
         Chunk::Bytes(items)
@@ -306,6 +329,11 @@ impl Item for u8 {
 
 impl<const SIZE: usize, const ALIGN: u32> Item for Element<SIZE, ALIGN> {
     const MOST: usize = MAX_ITEMS;
+    const BATCH: usize = 1;
+
+    fn bytes(&self) -> usize {
+        self.0.bytes.len()
+    }
 
     fn chunk(items: Vec<Self>) -> Chunk {
         Chunk::Values(items.into_iter().map(|item| item.0).collect())

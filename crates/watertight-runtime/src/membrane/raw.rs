@@ -176,6 +176,10 @@ pub(super) struct Element<const SIZE: usize, const ALIGN: u32>(pub(super) Frame)
 pub(super) trait Item: Lift + Lower + Send + Sync + Unpin + 'static {
     /// How many pass in one chunk at most.
     const MOST: usize;
+    /// How many are lifted at once at most.
+    const BATCH: usize;
+    /// How much this one takes on its way.
+    fn bytes(&self) -> usize;
     fn chunk(items: Vec<Self>) -> Chunk;
     fn items(chunk: Chunk) -> Vec<Self>;
 }

@@ -1,6 +1,8 @@
 //! Cells, the membrane between them, and what happens when one fails: with real guests, on a host that offers nothing.
 
+mod any_type;
 mod bare;
+mod bounds;
 mod crossing;
 mod failure;
 mod oracle;
