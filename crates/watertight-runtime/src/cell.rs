@@ -20,7 +20,7 @@ use wasmtime::{
     component::{Accessor, Instance, ResourceAny},
 };
 use watertight_model::{
-    app::{App, Component, ComponentId},
+    app::{App, Component, ComponentId, Lifetime},
     event::{CellEnd, CellId, Denial, Event, EventSink, LogStream},
     failure::{CallError, FailureKind},
 };
@@ -220,9 +220,24 @@ impl<T: CellData> Cell<T> {
         self.store.data_mut().core_mut().tree = None;
     }
 
-    /// Starts the cpu budget anew: a resident cell has one for each call tree.
-    pub(crate) fn renew_cpu(&mut self) {
+    /// Prepares a cell that outlives call trees for one that it has joined: the cpu budget begins anew, and what the holders of its
+    /// resources left behind when they died is dropped. An error says that this broke the cell.
+    pub(crate) async fn begin_tree(&mut self, tree: &Tree<T>, deadline: Moment) -> Result<(), CallError> {
+        if self.spec().lifetime != Lifetime::Resident {
+            return Ok(());
+        }
         self.cpu.reset();
+        for resource in tree.app.component(self.component).residents.buried(self.id) {
+            self.drop_resource(resource, deadline).await?;
+        }
+        Ok(())
+    }
+
+    /// Keeps a resource to be dropped when the next call tree begins.
+    pub(crate) fn bury(&self, resource: ResourceAny) {
+        if let Some(app) = self.app.upgrade() {
+            app.abandon(Proxy { component: self.component, cell: self.id, resource });
+        }
     }
 
     /// Calls an exported function: lowers the arguments, runs it, lifts the results. `began` is now, or a moment ago.
@@ -301,12 +316,14 @@ impl<T: CellData> Drop for Cell<T> {
     fn drop(&mut self) {
         let core = self.store.data_mut().core_mut();
         let (proxies, events) = (std::mem::take(&mut core.proxies), Arc::clone(&core.events));
-        if !proxies.is_empty()
+        let outlives_trees = self.spec().lifetime == Lifetime::Resident;
+        if (outlives_trees || !proxies.is_empty())
             && let Some(app) = self.app.upgrade()
         {
             for (_, proxy) in proxies {
                 app.abandon(proxy);
             }
+            app.component(self.component).residents.forget(self.id);
         }
         events.emit(Event::CellEnded { cell: self.id, component: self.component, end: self.end });
     }

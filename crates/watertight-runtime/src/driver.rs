@@ -127,6 +127,12 @@ impl<T: CellData> Driver<T> {
     }
 }
 
+impl Answer {
+    fn dropped() -> Self {
+        Self::Done(Done { results: Ok(Frame::default()), back: Vec::new() })
+    }
+}
+
 impl Done {
     pub(crate) fn failed(error: CallError) -> Self {
         Self { results: Err(error), back: Vec::new() }
@@ -144,13 +150,25 @@ async fn drive<T: CellData>(
 ) {
     let mut queue = Queue { incoming: queue, later: VecDeque::new() };
     while let Some(job) = queue.next().await {
-        let Some(tree) = job.tree.upgrade() else { continue };
+        let Some(tree) = job.tree.upgrade() else {
+            if let Work::Drop(resource) = job.work {
+                cell.bury(resource);
+            }
+            continue;
+        };
         cell.join(Arc::clone(&tree), job.deadline);
+        if let Err(error) = cell.begin_tree(&tree, job.deadline).await {
+            // What another call tree left behind broke it: this one has done nothing yet.
+            *obituary.lock() = Some(error);
+            queue.later.push_front(job);
+            drop(cell);
+            return queue.hand_back();
+        }
         let ran = match job.work {
             Work::Drop(resource) => {
                 let dropped = cell.drop_resource(resource, job.deadline).await;
                 // Who dropped the handle has gone on already, or does not mind.
-                let _ = job.done.send(Answer::Done(Done { results: Ok(Frame::default()), back: Vec::new() }));
+                let _ = job.done.send(Answer::dropped());
                 dropped.map(|()| Ran::Out)
             }
             Work::Call(function, arguments) => {
@@ -167,7 +185,8 @@ async fn drive<T: CellData>(
             }
             Err(error) => {
                 *obituary.lock() = Some(error);
-                return;
+                drop(cell);
+                return queue.hand_back();
             }
         }
     }
@@ -224,7 +243,7 @@ async fn run_calls<T: CellData>(
     let pumps = accessor.with(|mut access| Arc::clone(&access.data_mut().core().pumps));
     let mut last_deadline = first.deadline;
     let mut running = FuturesUnordered::new();
-    running.push(run_call(accessor, first));
+    running.push(run_call(accessor, tree, first));
     let mut open = true;
     while !running.is_empty() || pumps.any() {
         tokio::select! {
@@ -234,7 +253,12 @@ async fn run_calls<T: CellData>(
                 Some(Job { tree: of, deadline, work: Work::Call(function, arguments), done }) if std::ptr::eq(of.as_ptr(), Arc::as_ptr(tree)) => {
                     last_deadline = last_deadline.max(deadline);
                     accessor.with(|mut access| access.data_mut().core_mut().deadline = last_deadline);
-                    running.push(run_call(accessor, Call { function, arguments, deadline, done }));
+                    running.push(run_call(accessor, tree, Call { function, arguments, deadline, done }));
+                }
+                Some(Job { tree, deadline, work: work @ Work::Drop(_), done }) => {
+                    // Who drops a handle may be the one that these calls wait for, and must not wait for them.
+                    let _ = done.send(Answer::dropped());
+                    queue.later.push_back(Job { tree, deadline, work, done: oneshot::channel().0 });
                 }
                 Some(job) => queue.later.push_back(job),
                 None => open = false,
@@ -249,19 +273,24 @@ async fn run_calls<T: CellData>(
     Ok(Ran::Out)
 }
 
-/// Runs one call. An error of the guest breaks the whole cell; the caller learns from the obituary.
-async fn run_call<T: CellData>(accessor: &Accessor<T>, running: Call) -> wasmtime::Result<()> {
+/// Runs one call. An error of the guest breaks the whole cell, and the caller learns from the obituary; what is wrong with handles
+/// fails the call alone.
+async fn run_call<T: CellData>(accessor: &Accessor<T>, tree: &Tree<T>, running: Call) -> wasmtime::Result<()> {
     let Call { function, arguments, deadline, done } = running;
     let called = meter::until(call(accessor, &function, arguments), deadline).await;
     let Called { results, back } =
         called.unwrap_or_else(|| Called::broken(Interrupted { kind: FailureKind::Deadline }.into()));
+    let results = results?.map_err(|kind| {
+        let component = accessor.with(|mut access| access.data_mut().core().component());
+        failure::budget(kind, tree.app.spec(component))
+    });
     // A caller that was cut off has no use for it.
-    let _ = done.send(Answer::Done(Done { results: Ok(results?), back }));
+    let _ = done.send(Answer::Done(Done { results, back }));
     Ok(())
 }
 
 struct Called {
-    results: wasmtime::Result<Frame>,
+    results: wasmtime::Result<Result<Frame, FailureKind>>,
     back: Vec<Entry>,
 }
 
@@ -275,15 +304,12 @@ async fn call<T: CellData>(accessor: &Accessor<T>, function: &ExportedFunction, 
     let mut store = accessor;
     let mut lent = Lent::default();
     if let Err(kind) = membrane::unpack(&mut arguments, &mut store, &mut lent) {
-        return Called { results: Err(Interrupted { kind }.into()), back: membrane::take_back(lent, &mut store) };
+        return Called { results: Ok(Err(kind)), back: membrane::take_back(lent, &mut store) };
     }
     let instance = accessor.with(|mut access| access.data_mut().core().instance);
     let Some(instance) = instance else { return Called::broken(wasmtime::Error::msg("the cell has no instance")) };
     let called = function.call_concurrent(accessor, instance, arguments).await;
     let back = membrane::take_back(lent, &mut store);
-    let results = called.and_then(|mut results| match membrane::pack(&mut results, &mut store) {
-        Ok(_) => Ok(results),
-        Err(kind) => Err(Interrupted { kind }.into()),
-    });
+    let results = called.map(|mut results| membrane::pack(&mut results, &mut store).map(|_| results));
     Called { results, back }
 }

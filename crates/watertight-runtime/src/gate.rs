@@ -1,4 +1,7 @@
 //! The gate of a component: so many calls at once, so many waiting, the rest turned away.
+//!
+//! Who leaves looks whether anybody waits, and who waits looks whether anybody left: both in one order that all threads see
+//! (`SeqCst`), so that one of the two sees the other.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -28,7 +31,7 @@ impl Gate {
 
     fn try_enter(&self) -> bool {
         self.running
-            .fetch_update(Ordering::Acquire, Ordering::Relaxed, |running| (running < self.limit).then_some(running + 1))
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |running| (running < self.limit).then_some(running + 1))
             .is_ok()
     }
 
@@ -48,16 +51,16 @@ impl Gate {
 
     /// Frees the place of a call whose proof was turned into something that outlives it.
     pub(crate) fn leave(&self) {
-        self.running.fetch_sub(1, Ordering::Release);
-        if self.waiting.load(Ordering::Relaxed) > 0 {
+        self.running.fetch_sub(1, Ordering::SeqCst);
+        if self.waiting.load(Ordering::SeqCst) > 0 {
             self.freed.notify_one();
         }
     }
 
     async fn wait(&self, deadline: Moment) -> Result<(), FailureKind> {
-        let queued = self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |waiting| {
-            (waiting < self.queue).then_some(waiting + 1)
-        });
+        let queued = self
+            .waiting
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |waiting| (waiting < self.queue).then_some(waiting + 1));
         if queued.is_err() {
             return Err(FailureKind::QueueFull);
         }

@@ -106,8 +106,10 @@ impl EdgeFunction {
         };
         let borrowed = pack(&mut arguments, caller).map_err(failed)?;
         let Done { results, back } = callee.call(&self.export, arguments, deadline, began).await;
-        restore(borrowed, back, caller).map_err(failed)?;
+        let restored = restore(borrowed, back, caller).map_err(failed);
+        // A callee that broke off may have nothing to give back; how it broke says more.
         let mut results = results?;
+        restored?;
         unpack(&mut results, caller, &mut Lent::default()).map_err(failed)?;
         Ok(results)
     }

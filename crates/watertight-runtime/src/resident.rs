@@ -59,12 +59,14 @@ impl<T: CellData> Residents<T> {
         }
     }
 
+    /// Notes that a fresh cell is on loan.
+    pub(crate) fn lend(&self, id: CellId) {
+        self.state.lock().lent.push(id);
+    }
+
     pub(crate) fn give_back(&self, id: Option<CellId>, sound: Option<Box<Cell<T>>>) {
         let mut state = self.state.lock();
         state.lent.retain(|lent| Some(*lent) != id);
-        if sound.is_none() {
-            state.buried.retain(|(cell, _)| Some(*cell) != id);
-        }
         let surplus = if state.closed {
             sound
         } else {
@@ -83,6 +85,11 @@ impl<T: CellData> Residents<T> {
         if state.buried.len() < MAX_BURIED {
             state.buried.push((cell, resource));
         }
+    }
+
+    /// Lets go of what a cell that is gone has to drop.
+    pub(crate) fn forget(&self, id: CellId) {
+        self.state.lock().buried.retain(|(cell, _)| *cell != id);
     }
 
     /// The resources that one cell has to drop.

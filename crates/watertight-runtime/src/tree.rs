@@ -135,10 +135,14 @@ impl<T: CellData> Tree<T> {
         };
         admitted.keep();
         let mut loan = Loan { cell, tree: holder, component, home };
-        if loan.cell.is_none() {
-            loan.cell = Some(Cell::start(&self.app, component, deadline).await?);
+        // What another call tree left behind may break a resident; then this one gets a fresh cell.
+        if loan.cell.is_some() && loan.begin(self, deadline).await.is_err() {
+            loan.discard();
         }
-        loan.begin(self, deadline).await;
+        if loan.cell.is_none() {
+            loan.renew(Cell::start(&self.app, component, deadline).await?);
+            loan.begin(self, deadline).await?;
+        }
         Ok(loan)
     }
 
@@ -259,7 +263,7 @@ impl<T: CellData> Tree<T> {
         let cell = Some(cell.ok_or_else(|| refused(FailureKind::DeadHandle))?);
         admitted.keep();
         let mut loan = Loan { cell, tree: &**self, component, home };
-        loan.begin(self, deadline).await;
+        loan.begin(self, deadline).await?;
         Ok(loan)
     }
 
@@ -347,23 +351,29 @@ impl<T: CellData> Slot<T> {
         state.lent = None;
         state.resting = cell;
         drop(state);
-        self.freed.notify_one();
+        // All of them: one that waits for a cell that is gone would keep the news to itself.
+        self.freed.notify_waiters();
     }
 }
 
 impl<T: CellData, H: Borrow<Tree<T>>> Loan<T, H> {
-    async fn begin(&mut self, tree: &Arc<Tree<T>>, deadline: Moment) {
-        let resident = self.home == Home::Residents;
-        if resident {
-            self.renew_cpu();
-        }
+    async fn begin(&mut self, tree: &Arc<Tree<T>>, deadline: Moment) -> Result<(), CallError> {
         self.join(Arc::clone(tree), deadline);
-        if resident {
-            for resource in tree.app.component(self.component).residents.buried(self.id()) {
-                // What its owner's destructor does wrong shows when the cell is used next.
-                let _ = self.drop_resource(resource, deadline).await;
-            }
+        self.begin_tree(tree, deadline).await
+    }
+
+    /// Puts a fresh cell where there is none.
+    fn renew(&mut self, cell: Box<Cell<T>>) {
+        if self.home == Home::Residents {
+            self.tree.borrow().app.component(self.component).residents.lend(cell.id());
         }
+        self.cell = Some(cell);
+    }
+
+    /// Lets a broken resident go.
+    fn discard(&mut self) {
+        let id = self.cell.take().map(|cell| cell.id());
+        self.tree.borrow().app.component(self.component).residents.give_back(id, None);
     }
 }
 

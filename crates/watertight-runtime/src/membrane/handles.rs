@@ -10,7 +10,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use wasmtime::{
     AsContextMut as _, Store, StoreContextMut,
-    component::{Accessor, ResourceAny, ResourceType},
+    component::{Accessor, Resource, ResourceAny, ResourceType},
 };
 use watertight_model::{app::ComponentId, event::CellId, failure::FailureKind};
 
@@ -115,6 +115,22 @@ pub(crate) struct Lent {
 /// Packs the handles of a frame that was lifted from this store.
 pub(crate) fn pack<T: CellData>(frame: &mut Frame, store: &mut impl StoreAccess<T>) -> Result<Borrowed, FailureKind> {
     let mut borrowed = Vec::new();
+    let packed = pack_all(frame, store, &mut borrowed);
+    if let Err(kind) = packed {
+        let taken = frame.handles.drain(..).filter_map(|handle| {
+            if let Handle::Parcel(Parcel::Host { entry, owned: false }) = handle { Some(entry) } else { None }
+        });
+        restore(borrowed, taken.collect(), store)?;
+        return Err(kind);
+    }
+    Ok(borrowed)
+}
+
+fn pack_all<T: CellData>(
+    frame: &mut Frame,
+    store: &mut impl StoreAccess<T>,
+    borrowed: &mut Borrowed,
+) -> Result<(), FailureKind> {
     for handle in &mut frame.handles {
         let parcel = store.with(|mut store| match handle {
             Handle::Guest { resource, owned } => {
@@ -129,6 +145,7 @@ pub(crate) fn pack<T: CellData>(frame: &mut Frame, store: &mut impl StoreAccess<
             Handle::Host { rep, owned, ty } => {
                 let entry = Entry::take(store.data_mut(), *ty, *rep)?;
                 if !*owned {
+                    keep_place(store.data_mut(), *rep)?;
                     borrowed.push(*rep);
                 }
                 Ok(Parcel::Host { entry, owned: *owned })
@@ -141,7 +158,7 @@ pub(crate) fn pack<T: CellData>(frame: &mut Frame, store: &mut impl StoreAccess<
         })?;
         *handle = Handle::Parcel(parcel);
     }
-    Ok(borrowed)
+    Ok(())
 }
 
 /// Unpacks the handles of a frame that will be lowered into this store. What is lent for the call is noted in `lent`, also when a
@@ -211,13 +228,25 @@ pub(crate) fn restore<T: CellData>(
     if borrowed.len() != entries.len() {
         return Err(FailureKind::Host);
     }
-    // The table gives out the place that was freed last first.
-    for (place, entry) in borrowed.into_iter().zip(entries).rev() {
-        if store.with(|mut store| entry.put(store.data_mut()))? != place {
-            return Err(FailureKind::Host);
-        }
+    for (place, entry) in borrowed.into_iter().zip(entries) {
+        store.with(|mut store| {
+            let table = store.data_mut().table();
+            table.delete(Resource::<Away>::new_own(place)).map_err(|_| FailureKind::Host)?;
+            let back = entry.put(store.data_mut())?;
+            if back == place { Ok(()) } else { Err(FailureKind::Host) }
+        })?;
     }
     Ok(())
+}
+
+/// Stands in a table where a host resource belongs that is lent to another cell: with component-model async, this one runs on
+/// meanwhile, and what it makes must not get the place.
+struct Away;
+
+/// Keeps the place of the entry that was just taken: the table gives out the place that was freed last first.
+fn keep_place<T: CellData>(data: &mut T, rep: u32) -> Result<(), FailureKind> {
+    let place = data.table().push(Away).map_err(|_| FailureKind::Memory)?;
+    if place.rep() == rep { Ok(()) } else { Err(FailureKind::Host) }
 }
 
 /// Drops the original of a proxy that its holder dropped. A maker that died has dropped it already.
