@@ -11,6 +11,7 @@ use self::commands::Commands;
 use super::{
     Breach, File, Tree,
     bare::{bare, words},
+    line_of,
 };
 
 /// Folders whose paths are checked where a document names one.
@@ -33,8 +34,29 @@ pub(super) fn check(tree: &Tree, repository: &Path) -> Vec<Breach> {
             breaches.extend(problem.map(|what| file.breach(line, what)));
         }
     }
+    for file in tree.files.iter().filter(|file| speaks_of_files(&file.path)) {
+        let gone = mentions(&file.text).filter(|(_, path)| !exists(path));
+        breaches.extend(gone.map(|(at, path)| file.breach(line_of(&file.text, at), format!("there is no {path}"))));
+    }
     breaches.extend(failures(tree));
     breaches
+}
+
+/// Sources and settings whose comments and messages name files. The rules here name some that are made up.
+fn speaks_of_files(path: &str) -> bool {
+    (path.ends_with(".rs") || path.ends_with(".toml")) && !path.starts_with("xtask/src/tidy")
+}
+
+/// Files that a text names by their whole path.
+fn mentions(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let part = |letter: char| letter.is_ascii_alphanumeric() || "-_./".contains(letter);
+    let found = ["crates/", "docs/"].into_iter().flat_map(|root| text.match_indices(root));
+    found.filter_map(move |(at, _)| {
+        let end = text[at..].find(|letter| !part(letter)).map_or(text.len(), |len| at + len);
+        let path = text[at..end].trim_end_matches('.');
+        let whole = !text[..at].ends_with(part);
+        (whole && [".md", ".rs", ".toml"].iter().any(|kind| path.ends_with(kind))).then_some((at, path))
+    })
 }
 
 /// Where the kinds of failure are listed, and the pages that explain each.
@@ -209,6 +231,13 @@ mod tests {
         let source = "match self {\n    Self::Trap => \"trap\",\n    Self::Cpu => \"cpu\",\n}";
         let tree = tree(&[(FAILURES, source), ("docs/failure.md", "`trap`"), ("docs/events.md", "`trap`, `cpu`")]);
         assert_eq!(told(failures(&tree)), ["docs/failure.md:1: does not have the failure `cpu`"]);
+    }
+
+    #[test]
+    fn files_that_sources_name_are_found() {
+        let text =
+            "// See docs/a.md, `crates/b/src/c.rs`. include_str!(\"../../docs/d.md\"); https://e/docs/f.md docs/g";
+        assert_eq!(mentions(text).map(|(_, path)| path).collect::<Vec<_>>(), ["crates/b/src/c.rs", "docs/a.md"]);
     }
 
     #[test]

@@ -14,7 +14,7 @@
 //!   type and passes a slice that starts at it; where results go through memory it checks the return area the same way.
 //! - `ComponentType::typecheck` runs for every function that is linked or typed, before it can be called.
 //!
-//! The oracle for all of this is Wasmtime itself: `tests/membrane_oracle.rs` compares with `Val` for random types and values.
+//! The oracle for all of this is Wasmtime itself: `crates/watertight-runtime/tests/cells/oracle.rs` compares with `Val` for random types and values.
 
 use std::mem::MaybeUninit;
 
