@@ -1,6 +1,9 @@
 //! The project's chores: `cargo xtask CHORE`. This file only finds the chore.
 
+mod fuzz;
 mod guests;
+mod test;
+mod tidy;
 
 use clap::Parser;
 
@@ -8,12 +11,21 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask")]
 enum Chore {
+    /// Run the fuzz targets
+    Fuzz(fuzz::Args),
     /// Rebuild the checked-in guests and examples from source
     Guests(guests::Args),
+    /// Run every test of the workspace, and the code in the documents
+    Test(test::Args),
+    /// Check the rules that no compiler checks
+    Tidy,
 }
 
 fn main() -> anyhow::Result<()> {
     match Chore::parse() {
+        Chore::Fuzz(args) => fuzz::run(&args),
         Chore::Guests(args) => guests::run(&args),
+        Chore::Test(args) => test::run(&args),
+        Chore::Tidy => tidy::run(),
     }
 }
