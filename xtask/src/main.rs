@@ -1,6 +1,5 @@
 //! The project's chores: `cargo xtask CHORE`. This file only finds the chore.
 
-mod fuzz;
 mod guests;
 mod test;
 mod tidy;
@@ -11,8 +10,6 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask")]
 enum Chore {
-    /// Run the fuzz targets
-    Fuzz(fuzz::Args),
     /// Rebuild the checked-in guests and examples from source
     Guests(guests::Args),
     /// Run every test of the workspace, and the code in the documents
@@ -23,7 +20,6 @@ enum Chore {
 
 fn main() -> anyhow::Result<()> {
     match Chore::parse() {
-        Chore::Fuzz(args) => fuzz::run(&args),
         Chore::Guests(args) => guests::run(&args),
         Chore::Test(args) => test::run(&args),
         Chore::Tidy => tidy::run(),
