@@ -160,13 +160,28 @@ impl CompiledApp {
         let first = self.pools.first().map_or(EngineKind::Sync, |pool| pool.engine);
         let engines = Engines::start(&self.pools).map_err(|error| vec![LoadError::Engine { engine: first, error }])?;
         let components = self.load(&engines)?;
+        let linked = self.link_all(&components, &*host);
+        if linked.is_err() {
+            components.iter().for_each(forget_plans);
+        }
+        let components = linked?;
+        let model = Arc::clone(&self.app);
+        Ok(RunningApp(Arc::new(LoadedApp { model, components, engines, host, events })))
+    }
+
+    /// Links every component that has cells.
+    fn link_all<T: CellData>(
+        &self,
+        components: &[Component],
+        host: &dyn Host<T>,
+    ) -> Result<Vec<Loaded<T>>, Vec<LoadError>> {
         let mut exports: Vec<Vec<ExportedFunction>> = vec![Vec::new(); components.len()];
         let mut ids = ResourceIds::default();
         let mut problems = Vec::new();
         let mut linked: Vec<Option<InstancePre<T>>> = Vec::new();
         for spec in &self.app.components {
             let pre = (spec.wall == Wall::Cell)
-                .then(|| self.link(spec, &components, &*host, &mut exports, &mut ids))
+                .then(|| self.link(spec, components, host, &mut exports, &mut ids))
                 .transpose();
             linked.push(pre.unwrap_or_else(|problem| {
                 problems.push(problem);
@@ -178,7 +193,7 @@ impl CompiledApp {
         }
         // A fused component has no cells; its place is taken by what it is fused into, and nothing ever asks for it.
         let stand_in = linked.iter().flatten().next().cloned();
-        let components = linked
+        Ok(linked
             .into_iter()
             .zip(exports)
             .zip(&self.app.components)
@@ -191,9 +206,7 @@ impl CompiledApp {
                     driven: self.needs[spec.id.0 as usize].asynchronous,
                 })
             })
-            .collect();
-        let model = Arc::clone(&self.app);
-        Ok(RunningApp(Arc::new(LoadedApp { model, components, engines, host, events })))
+            .collect())
     }
 
     /// Loads the compiled code of every component that has cells; the others get the first one's, which nothing asks for.
@@ -350,11 +363,16 @@ impl<T: CellData> LoadedApp<T> {
     }
 }
 
+/// Forgets the plans of a component that is not used any more.
+fn forget_plans(component: &Component) {
+    membrane::forget(component.component_type().instance_type().types);
+}
+
 impl<T: CellData> Drop for LoadedApp<T> {
     fn drop(&mut self) {
         for component in &self.components {
             component.residents.close();
-            membrane::forget(component.pre.component().component_type().instance_type().types);
+            forget_plans(component.pre.component());
         }
     }
 }

@@ -13,7 +13,10 @@
 use std::{
     fs::{self, File},
     io::{self, Read as _, Write as _},
-    os::{fd::AsRawFd as _, unix::fs::DirBuilderExt as _},
+    os::{
+        fd::AsRawFd as _,
+        unix::fs::{DirBuilderExt as _, MetadataExt as _},
+    },
     path::{Path, PathBuf},
 };
 
@@ -48,14 +51,19 @@ impl CompileCache {
     /// Opens a cache, creating its folder.
     ///
     /// # Errors
-    /// When the folder cannot be created.
+    /// When the folder cannot be created, or belongs to others: whoever can write to it can have any code run.
     pub fn open(folder: &Path) -> Result<Self, CacheError> {
         let root = folder.join("v1");
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&root)
-            .map_err(|error| CacheError { path: folder.into(), error })?;
+        let failed = |error| CacheError { path: folder.into(), error };
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&root).map_err(failed)?;
+        let found = fs::metadata(&root).map_err(failed)?;
+        let owner = found.uid();
+        if owner != 0 && owner != rustix::process::geteuid().as_raw() {
+            return Err(failed(io::Error::other(format!("it belongs to another user, {owner}"))));
+        }
+        if found.mode() & 0o022 != 0 {
+            return Err(failed(io::Error::other("others than its owner can write to it: chmod go-w")));
+        }
         Ok(Self { root })
     }
 
@@ -152,5 +160,22 @@ impl std::hash::Hasher for Blake<'_> {
         // An extendable output never runs dry.
         let _ = self.0.finalize_xof().read(&mut short);
         u64::from_le_bytes(short)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_folder_that_others_can_write_to_is_not_used() {
+        let folder = tempfile::tempdir().expect("a folder");
+        CompileCache::open(folder.path()).expect("it is the owner's alone");
+        let open_to_all = fs::Permissions::from_mode(0o777);
+        fs::set_permissions(folder.path().join("v1"), open_to_all).expect("it is ours");
+        let error = CompileCache::open(folder.path()).expect_err("anybody could have code run");
+        assert!(error.to_string().contains("others than its owner can write to it"), "{error}");
     }
 }
