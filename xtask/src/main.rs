@@ -1,5 +1,7 @@
 //! The project's chores: `cargo xtask CHORE`. This file only finds the chore.
 
+mod bench;
+mod fuzz;
 mod guests;
 mod test;
 mod tidy;
@@ -10,6 +12,10 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask")]
 enum Chore {
+    /// Measure, beside peers
+    Bench(bench::Args),
+    /// Run the fuzz targets
+    Fuzz(fuzz::Args),
     /// Rebuild the checked-in guests and examples from source
     Guests(guests::Args),
     /// Run every test of the workspace, and the code in the documents
@@ -20,6 +26,8 @@ enum Chore {
 
 fn main() -> anyhow::Result<()> {
     match Chore::parse() {
+        Chore::Bench(args) => bench::run(&args),
+        Chore::Fuzz(args) => fuzz::run(&args),
         Chore::Guests(args) => guests::run(&args),
         Chore::Test(args) => test::run(&args),
         Chore::Tidy => tidy::run(),
