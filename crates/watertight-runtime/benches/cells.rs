@@ -83,7 +83,7 @@ fn live(runtime: &Runtime, app: &RunningApp<Bare>, guest: ComponentId) -> Result
 fn fresh(runtime: &Runtime, app: &RunningApp<Bare>, guest: ComponentId) -> Result<()> {
     let called = each(|| call(runtime, &mut enter(runtime, app, guest)?))?;
     print("fresh cell: enter, call, drop", called, "us");
-    print("fresh cell: enter, drop", each(|| Ok(drop(enter(runtime, app, guest)?)))?, "us");
+    print("fresh cell: enter, drop", each(|| enter(runtime, app, guest).map(drop))?, "us");
     Ok(())
 }
 

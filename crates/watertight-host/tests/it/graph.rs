@@ -51,10 +51,11 @@ pub(crate) fn load(manifest: &str, guests: &[(&str, &str)]) -> Graph {
     try_load(manifest, guests).unwrap_or_else(|problems| panic!("the app does not load: {problems:#?}"))
 }
 
-/// A caller and its callee, with more keys for the callee.
+/// A caller and its callee, with more keys for the callee. The caller has time enough on any machine.
 pub(crate) fn pair(caller: &str, callee: &str, keys: &str) -> Graph {
     let manifest = format!(
         "[component.caller]\nsource = \"caller.wasm\"\nuses = [\"callee\"]\n\
+         budget = {{ cpu = \"1m\", deadline = \"1m\" }}\n\
          [component.callee]\nsource = \"callee.wasm\"\n{keys}\n"
     );
     load(&manifest, &[("caller", caller), ("callee", callee)])

@@ -52,6 +52,8 @@ impl Commands {
     }
 
     fn cargo(&self, words: &[&str]) -> Option<String> {
+        // `cargo +nightly …` names the toolchain first.
+        let words = if words.first().is_some_and(|word| word.starts_with('+')) { &words[1..] } else { words };
         let (command, rest) = words.split_first()?;
         if !CARGO.contains(command) {
             return Some(format!("`cargo {command}` is not among the commands that documents may show"));
