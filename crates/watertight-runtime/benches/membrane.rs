@@ -1,9 +1,9 @@
 //! What a crossing costs, beside the same call fused into one store and beside Wasmtime's dynamic calls between two stores.
 //!
 //! `cargo bench --package watertight-runtime --bench membrane`; `cargo xtask bench membrane` prints the ratios.
-#![expect(missing_docs, reason = "criterion's macros")]
 
 #[path = "../tests/cells/bare.rs"]
+#[expect(dead_code, reason = "tests ask for more than benches")]
 mod bare;
 
 use std::time::{Duration, Instant};

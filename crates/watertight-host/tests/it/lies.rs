@@ -41,11 +41,11 @@ fn fused() -> Graph {
 
 /// How the last crossing ended.
 fn crossing(app: &Graph) -> Option<Outcome> {
-    let calls = app.events.all().into_iter().filter_map(|event| match event {
+    let mut calls = app.events.all().into_iter().filter_map(|event| match event {
         Event::Call(call) => Some(call.outcome),
         _ => None,
     });
-    calls.last()
+    calls.next_back()
 }
 
 async fn lie(app: &Graph, who: &str, what: usize, lie: u32, memory: u32) -> Called {
