@@ -171,7 +171,7 @@ async fn waiting_in_the_queue_ends_at_the_deadline() {
 
 #[tokio::test]
 async fn a_deadline_of_the_caller_leaves_it_time_for_the_error() {
-    let manifest = "[component.caller]\nsource = \"caller.wasm\"\nuses = [\"callee\"]\nbudget = { deadline = \"200ms\" }\n\
+    let manifest = "[component.caller]\nsource = \"caller.wasm\"\nuses = [\"callee\"]\nbudget = { deadline = \"1s\" }\n\
                     [component.callee]\nsource = \"callee.wasm\"\nbudget = { deadline = \"1h\", cpu = \"1h\" }\n";
     for callee in ["sleep", "spin"] {
         let app = load(manifest, &[("caller", "relay"), ("callee", callee)]);

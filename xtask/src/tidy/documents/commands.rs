@@ -33,6 +33,7 @@ impl Commands {
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
             match words.as_slice() {
                 ["watertight", rest @ ..] => self.watertight(rest),
+                ["cargo", toolchain, rest @ ..] if toolchain.starts_with('+') => self.cargo(rest),
                 ["cargo", rest @ ..] => self.cargo(rest),
                 _ => None,
             }
@@ -170,6 +171,7 @@ mod tests {
             ("cargo run -- launch", Some("there is no `watertight launch`")),
             ("cargo run -p other -- launch", None),
             ("cargo nextest run --workspace", None),
+            ("cargo +nightly fuzz run membrane", None),
             ("cargo frobnicate", Some("`cargo frobnicate` is not among the commands that documents may show")),
             ("cargo xtask guests trap relay", None),
             ("cargo xtask tidy", None),
