@@ -107,8 +107,12 @@ impl From<FailureKind> for Exit {
             | FailureKind::BadValue
             | FailureKind::Exit
             | FailureKind::DeadHandle
-            | FailureKind::WallLost => Self::Trapped,
-            FailureKind::NoCapacity | FailureKind::QueueFull => Self::NoCapacity,
+            | FailureKind::WallLost
+            | FailureKind::Down
+            | FailureKind::Injected => Self::Trapped,
+            FailureKind::NoCapacity | FailureKind::QueueFull | FailureKind::BreakerOpen | FailureKind::Shed => {
+                Self::NoCapacity
+            }
             FailureKind::HostPanic | FailureKind::Host => Self::Internal,
         }
     }

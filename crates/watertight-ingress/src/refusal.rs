@@ -76,7 +76,11 @@ impl Refusal {
             Self::BadAnswer(_) => FAILED,
             Self::Failed(kind) => match kind {
                 FailureKind::Deadline => (StatusCode::GATEWAY_TIMEOUT, "no answer in time\n"),
-                FailureKind::QueueFull | FailureKind::NoCapacity => OVERLOADED,
+                FailureKind::QueueFull
+                | FailureKind::NoCapacity
+                | FailureKind::BreakerOpen
+                | FailureKind::Shed
+                | FailureKind::Down => OVERLOADED,
                 FailureKind::WallLost => (StatusCode::BAD_GATEWAY, "the service went away, try again\n"),
                 FailureKind::Trap
                 | FailureKind::StackOverflow
@@ -86,7 +90,8 @@ impl Refusal {
                 | FailureKind::Exit
                 | FailureKind::DeadHandle
                 | FailureKind::HostPanic
-                | FailureKind::Host => FAILED,
+                | FailureKind::Host
+                | FailureKind::Injected => FAILED,
             },
         }
     }
@@ -147,6 +152,10 @@ mod tests {
             (FailureKind::HostPanic, 500),
             (FailureKind::Host, 500),
             (FailureKind::WallLost, 502),
+            (FailureKind::BreakerOpen, 503),
+            (FailureKind::Shed, 503),
+            (FailureKind::Down, 503),
+            (FailureKind::Injected, 500),
         ];
         assert_eq!(expected.map(|(kind, _)| kind), FailureKind::ALL);
         for (kind, status) in expected {

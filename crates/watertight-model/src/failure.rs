@@ -32,6 +32,14 @@ pub enum FailureKind {
     Host,
     /// The process or node that held the cell is gone.
     WallLost,
+    /// The edge's breaker is open: too many calls failed lately.
+    BreakerOpen,
+    /// The call would have waited longer than its deadline, and was turned away at once.
+    Shed,
+    /// The component is not running: it is being restarted, or was given up.
+    Down,
+    /// A drill made it fail.
+    Injected,
 }
 
 /// Whose fault a failure is.
@@ -52,7 +60,7 @@ pub enum Blame {
 
 impl FailureKind {
     /// Every kind, for tables and tests.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 17] = [
         Self::Trap,
         Self::StackOverflow,
         Self::Deadline,
@@ -66,16 +74,24 @@ impl FailureKind {
         Self::HostPanic,
         Self::Host,
         Self::WallLost,
+        Self::BreakerOpen,
+        Self::Shed,
+        Self::Down,
+        Self::Injected,
     ];
 
     /// Whose fault it is.
     #[must_use]
     pub const fn blame(self) -> Blame {
         match self {
-            Self::Trap | Self::StackOverflow | Self::BadValue | Self::Exit => Blame::Callee,
+            Self::Trap | Self::StackOverflow | Self::BadValue | Self::Exit | Self::BreakerOpen | Self::Down => {
+                Blame::Callee
+            }
             Self::DeadHandle => Blame::Caller,
-            Self::Deadline | Self::Cpu | Self::Memory | Self::QueueFull | Self::NoCapacity => Blame::Budget,
-            Self::HostPanic | Self::Host => Blame::Host,
+            Self::Deadline | Self::Cpu | Self::Memory | Self::QueueFull | Self::NoCapacity | Self::Shed => {
+                Blame::Budget
+            }
+            Self::HostPanic | Self::Host | Self::Injected => Blame::Host,
             Self::WallLost => Blame::Wall,
         }
     }
@@ -94,7 +110,13 @@ impl FailureKind {
             | Self::HostPanic
             | Self::Host
             | Self::WallLost => true,
-            Self::DeadHandle | Self::NoCapacity | Self::QueueFull => false,
+            Self::DeadHandle
+            | Self::NoCapacity
+            | Self::QueueFull
+            | Self::BreakerOpen
+            | Self::Shed
+            | Self::Down
+            | Self::Injected => false,
         }
     }
 
@@ -102,15 +124,20 @@ impl FailureKind {
     #[must_use]
     pub const fn retry(self) -> bool {
         match self {
-            Self::NoCapacity | Self::QueueFull | Self::WallLost | Self::HostPanic | Self::Host => true,
             Self::Trap
             | Self::StackOverflow
             | Self::Deadline
-            | Self::Cpu
             | Self::Memory
             | Self::BadValue
             | Self::Exit
-            | Self::DeadHandle => false,
+            | Self::NoCapacity
+            | Self::QueueFull
+            | Self::HostPanic
+            | Self::Host
+            | Self::WallLost
+            | Self::Injected => true,
+            // As much cpu would be spent again; a handle stays dead; the others say that trying is of no use now.
+            Self::Cpu | Self::DeadHandle | Self::BreakerOpen | Self::Shed | Self::Down => false,
         }
     }
 
@@ -131,6 +158,10 @@ impl FailureKind {
             Self::HostPanic => "host-panic",
             Self::Host => "host",
             Self::WallLost => "wall-lost",
+            Self::BreakerOpen => "breaker-open",
+            Self::Shed => "shed",
+            Self::Down => "down",
+            Self::Injected => "injected",
         }
     }
 }

@@ -257,7 +257,11 @@ fn advice(kind: FailureKind, component: &Component) -> Option<String> {
         | FailureKind::DeadHandle
         | FailureKind::HostPanic
         | FailureKind::Host
-        | FailureKind::WallLost => None,
+        | FailureKind::WallLost
+        | FailureKind::BreakerOpen
+        | FailureKind::Shed
+        | FailureKind::Down
+        | FailureKind::Injected => None,
     }
 }
 

@@ -96,7 +96,11 @@ pub(crate) fn budget(kind: FailureKind, component: &Component) -> CallError {
         | FailureKind::NoCapacity
         | FailureKind::HostPanic
         | FailureKind::Host
-        | FailureKind::WallLost => kind.to_string(),
+        | FailureKind::WallLost
+        | FailureKind::BreakerOpen
+        | FailureKind::Shed
+        | FailureKind::Down
+        | FailureKind::Injected => kind.to_string(),
     };
     CallError { kind, component: name.clone(), detail }
 }
