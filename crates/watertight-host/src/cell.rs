@@ -5,9 +5,14 @@ use std::{collections::HashMap, sync::Arc};
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
-use watertight_runtime::{CellCore, CellData};
+use watertight_model::usage::CellUsage;
+use watertight_runtime::{CellCore, CellData, Holdings};
 
-use crate::{filesystem::Files, outbound::Outbound, sockets::Sockets};
+use crate::{
+    filesystem::{Files, OpenFiles},
+    outbound::Outbound,
+    sockets::Sockets,
+};
 
 /// The state in a cell's store: what the guest may reach, and what it holds of it.
 pub struct HostCell {
@@ -20,6 +25,23 @@ pub struct HostCell {
     pub(crate) sockets: Arc<Sockets>,
     /// For each connected socket of WASI 0.3, by its handle: held by its streams.
     pub(crate) streams: HashMap<u32, Arc<()>>,
+}
+
+/// What the host holds for one cell, for whoever asks from outside.
+pub(crate) struct Held {
+    pub(crate) files: Arc<OpenFiles>,
+    pub(crate) sockets: Arc<Sockets>,
+}
+
+impl Holdings for Held {
+    fn count_into(&self, usage: &mut CellUsage) {
+        usage.files = few(self.files.count());
+        (usage.sockets, usage.requests) = self.sockets.count();
+    }
+}
+
+fn few(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 impl HostCell {

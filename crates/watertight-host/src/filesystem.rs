@@ -12,6 +12,7 @@ use std::{
     sync::{Arc, Weak},
 };
 
+use parking_lot::Mutex;
 use wasmtime::{
     component::{Linker, Resource, ResourceTable},
     error::Context as _,
@@ -68,9 +69,24 @@ pub(crate) struct Files {
     reporter: Arc<Reporter>,
     /// The granted folders, in the order of the grants.
     roots: Vec<Weak<File>>,
-    open: Vec<Open>,
+    open: Arc<OpenFiles>,
+}
+
+/// The files that are open or being opened.
+#[derive(Default)]
+pub(crate) struct OpenFiles {
+    open: Mutex<Vec<Open>>,
     /// One clone for each file that is being opened.
     opening: Arc<()>,
+}
+
+impl OpenFiles {
+    /// How many there are, the granted folders not among them.
+    pub(crate) fn count(&self) -> usize {
+        let mut open = self.open.lock();
+        open.retain(|open| open.file.strong_count() > 0);
+        open.len() + Arc::strong_count(&self.opening) - 1
+    }
 }
 
 struct Open {
@@ -96,16 +112,20 @@ impl Files {
                 roots.push(Arc::downgrade(file_of(&table.delete(resource)?)));
             }
         }
-        Ok(Self { reporter, roots, open: Vec::new(), opening: Arc::new(()) })
+        Ok(Self { reporter, roots, open: Arc::default() })
+    }
+
+    /// What is open, to be counted from outside.
+    pub(crate) fn held(&self) -> Arc<OpenFiles> {
+        Arc::clone(&self.open)
     }
 
     /// A place for one more open file; `None`, reported, when the budget is spent.
-    pub(crate) fn reserve(&mut self) -> Option<Opening> {
-        self.open.retain(|open| open.file.strong_count() > 0);
+    pub(crate) fn reserve(&self) -> Option<Opening> {
         let component = self.reporter.component();
         let limit = component.budget.files;
-        if self.open.len() + Arc::strong_count(&self.opening) - 1 < limit as usize {
-            return Some(Opening { _place: Arc::clone(&self.opening) });
+        if self.open.count() < limit as usize {
+            return Some(Opening { _place: Arc::clone(&self.open.opening) });
         }
         self.reporter.deny(Denial {
             grant: "files",
@@ -116,8 +136,9 @@ impl Files {
     }
 
     /// Counts a file that was opened beneath another one.
-    fn opened(&mut self, opening: Opening, file: &Arc<File>, parent: &Arc<File>) {
-        self.open.push(Open { file: Arc::downgrade(file), root: self.root_of(parent) });
+    fn opened(&self, opening: Opening, file: &Arc<File>, parent: &Arc<File>) {
+        let open = Open { file: Arc::downgrade(file), root: self.root_of(parent) };
+        self.open.open.lock().push(open);
         drop(opening);
     }
 
@@ -127,7 +148,7 @@ impl Files {
         self.roots
             .iter()
             .position(is)
-            .or_else(|| self.open.iter().find(|open| is(&open.file)).and_then(|open| open.root))
+            .or_else(|| self.open.open.lock().iter().find(|open| is(&open.file)).and_then(|open| open.root))
     }
 
     /// Reports a change that a read-only folder refuses.
@@ -233,7 +254,7 @@ mod tests {
     fn a_file_counts_until_its_last_handle_is_gone() {
         let recorder = Arc::new(Recorder::default());
         let reporter = Reporter::new(app(|component| component.budget.files = 2), ComponentId(0), recorder.clone());
-        let mut files = Files { reporter, roots: Vec::new(), open: Vec::new(), opening: Arc::new(()) };
+        let files = Files { reporter, roots: Vec::new(), open: Arc::default() };
         let null = || Arc::new(File::open("/dev/null").expect("every Unix has it"));
         let (parent, first) = (null(), null());
 

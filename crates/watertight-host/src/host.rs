@@ -12,8 +12,16 @@ use watertight_model::app::{App, Component};
 use watertight_runtime::{CellCore, Host, HostResource};
 
 use crate::{
-    cell::HostCell, clocks, command, env, filesystem, filesystem::Files, outbound::Outbound, random, report::Reporter,
-    resources, sockets, sockets::Sockets, stdio, stdio::Console,
+    cell::{Held, HostCell},
+    clocks, command, env, filesystem,
+    filesystem::Files,
+    outbound::Outbound,
+    random,
+    report::Reporter,
+    resources, sockets,
+    sockets::Sockets,
+    stdio,
+    stdio::Console,
 };
 
 /// Handles to host resources that one cell may hold; one more traps the guest.
@@ -71,7 +79,7 @@ impl Host<HostCell> for WasiHost {
 
         let mut builder = WasiCtxBuilder::new();
         env::from_grant(&mut builder, component, console.map_or(&[], Console::args));
-        stdio::from_grant(&mut builder, &reporter, console);
+        stdio::from_grant(&mut builder, &reporter, core.account(), console);
         filesystem::from_grant(&mut builder, component, &self.base_dir)?;
         sockets::from_grant(&mut builder, &counted);
         clocks::from_grant(&mut builder);
@@ -81,6 +89,7 @@ impl Host<HostCell> for WasiHost {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES_PER_CELL);
         let files = Files::new(Arc::clone(&reporter), &mut wasi, &mut table)?;
+        core.account().set_holdings(Arc::new(Held { files: files.held(), sockets: Arc::clone(&counted) }));
         let mut wasi_http = WasiHttpCtx::new();
         wasi_http.set_field_size_limit(MAX_HEADER_BYTES);
         let outbound = Outbound::from_grant(reporter, Arc::clone(&counted));

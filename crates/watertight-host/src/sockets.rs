@@ -90,17 +90,25 @@ impl Sockets {
         self.in_table.store(sockets.count(), Relaxed);
     }
 
+    /// Sockets that are open, and requests in flight.
+    pub(crate) fn count(&self) -> (u32, u32) {
+        let few = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        (few(self.in_table.load(Relaxed) + self.open_streams()), few(Arc::strong_count(&self.requests) - 1))
+    }
+
+    fn open_streams(&self) -> usize {
+        let mut streams = self.streams.lock();
+        streams.retain(|stream| stream.strong_count() > 0);
+        streams.len()
+    }
+
     /// Whether one more socket fits; reported when it does not.
     pub(crate) fn room(&self) -> bool {
-        let streams = {
-            let mut streams = self.streams.lock();
-            streams.retain(|stream| stream.strong_count() > 0);
-            streams.len()
-        };
-        let held = self.in_table.load(Relaxed) + (Arc::strong_count(&self.requests) - 1) + streams;
+        let (sockets, requests) = self.count();
+        let held = sockets.saturating_add(requests);
         let component = self.reporter.component();
         let limit = component.budget.sockets;
-        if held < limit as usize {
+        if held < limit {
             return true;
         }
         self.reporter.deny(Denial {

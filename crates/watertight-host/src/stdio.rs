@@ -12,10 +12,7 @@
 use std::{
     io::{self, Write},
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -32,6 +29,8 @@ use watertight_model::{
     budget::ByteSize,
     event::{Denial, LogStream},
 };
+
+use watertight_runtime::Account;
 
 use crate::report::{Reporter, budget_of, setting};
 
@@ -108,7 +107,12 @@ impl std::fmt::Debug for Output {
 }
 
 /// Connects a cell's standard streams.
-pub(crate) fn from_grant(wasi: &mut WasiCtxBuilder, reporter: &Arc<Reporter>, console: Option<&Console>) {
+pub(crate) fn from_grant(
+    wasi: &mut WasiCtxBuilder,
+    reporter: &Arc<Reporter>,
+    account: &Arc<Account>,
+    console: Option<&Console>,
+) {
     let component = reporter.component();
     if !component.grants.stdio {
         wasi.stdout(Discard(Arc::clone(reporter))).stderr(Discard(Arc::clone(reporter)));
@@ -118,7 +122,7 @@ pub(crate) fn from_grant(wasi: &mut WasiCtxBuilder, reporter: &Arc<Reporter>, co
         wasi.stdin(Input(console.clone())).stdout(console.stdout.clone()).stderr(console.stderr.clone());
         return;
     }
-    let budget = Arc::new(LogBudget::new(Arc::clone(reporter)));
+    let budget = Arc::new(LogBudget { reporter: Arc::clone(reporter), account: Arc::clone(account) });
     wasi.stdout(Lines::new(LogStream::Stdout, &budget)).stderr(Lines::new(LogStream::Stderr, &budget));
 }
 
@@ -134,23 +138,16 @@ fn denial(component: &Component) -> Denial {
 /// The bytes that one cell may still log, on both streams together.
 struct LogBudget {
     reporter: Arc<Reporter>,
-    left: AtomicU64,
+    account: Arc<Account>,
 }
 
 impl LogBudget {
-    fn new(reporter: Arc<Reporter>) -> Self {
-        let left = AtomicU64::new(reporter.component().budget.log.0);
-        Self { reporter, left }
-    }
-
-    /// How many of `wanted` bytes fit. The first time that not all do is reported.
+    /// How many of `wanted` bytes fit. The first time that not all do is reported; how many there were is told when the cell ends.
     fn take(&self, wanted: usize) -> usize {
-        let left = self.left.load(Relaxed);
-        let granted = usize::try_from(left).map_or(wanted, |left| left.min(wanted));
-        self.left.store(left - granted as u64, Relaxed);
+        let component = self.reporter.component();
+        let budget = component.budget.log;
+        let granted = self.account.log(budget.0, wanted);
         if granted < wanted {
-            let component = self.reporter.component();
-            let budget = component.budget.log;
             self.reporter.deny(Denial {
                 grant: "log",
                 attempt: format!("write more than {budget} to the log; the rest is dropped"),
@@ -356,7 +353,8 @@ mod tests {
     fn written(change: impl FnOnce(&mut Component), writes: &[(LogStream, &[u8])]) -> Arc<Recorder> {
         let recorder = Arc::new(Recorder::default());
         let reporter = Reporter::new(app(change), ComponentId(0), recorder.clone());
-        let budget = Arc::new(LogBudget::new(reporter));
+        let account = Account::new(reporter.component());
+        let budget = Arc::new(LogBudget { reporter, account });
         let (stdout, stderr) = (Lines::new(LogStream::Stdout, &budget), Lines::new(LogStream::Stderr, &budget));
         for (stream, bytes) in writes {
             let lines = if *stream == LogStream::Stdout { &stdout } else { &stderr };

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::{
     app::{ComponentId, EdgeId, FunctionId},
     failure::FailureKind,
+    usage::CellUsage,
 };
 
 /// The cells and the deadline that belong to one root call.
@@ -42,6 +43,8 @@ pub enum Event {
         component: ComponentId,
         /// Why.
         end: CellEnd,
+        /// What it used. What it held is gone with it, but for the peak of its memory.
+        usage: CellUsage,
     },
     /// A component tried what the manifest does not grant.
     Denied {
@@ -58,6 +61,15 @@ pub enum Event {
         stream: LogStream,
         /// One line, without its line end.
         line: String,
+    },
+    /// What a cell wrote to its log beyond its budget was dropped: told once, when the cell is gone.
+    LogCut {
+        /// Which cell.
+        cell: CellId,
+        /// Of which component.
+        component: ComponentId,
+        /// How much.
+        bytes: u64,
     },
     /// A request was answered, or broken off: the access line.
     Request(Request),

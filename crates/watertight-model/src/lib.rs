@@ -37,4 +37,5 @@ pub mod picture;
 pub mod problem;
 pub mod report;
 mod signature;
+pub mod usage;
 mod version;

@@ -224,6 +224,7 @@ fn weight(record: &Record) -> usize {
         | Event::Root(_)
         | Event::CellStarted { .. }
         | Event::CellEnded { .. }
+        | Event::LogCut { .. }
         | Event::Dropped { .. } => 0,
     };
     size_of::<Record>() + text

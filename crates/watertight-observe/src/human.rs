@@ -42,7 +42,9 @@ impl Detail {
         let quiet = [Kind::CallFailed, Kind::RootFailed, Kind::Denied, Kind::Worker, Kind::Dropped];
         match self {
             Self::Quiet => Interest::in_kinds(&quiet),
-            Self::Normal => Interest::in_kinds(&quiet).and(Interest::in_kinds(&[Kind::Request, Kind::Log])),
+            Self::Normal => {
+                Interest::in_kinds(&quiet).and(Interest::in_kinds(&[Kind::Request, Kind::Log, Kind::LogCut]))
+            }
             Self::Verbose => Interest::all(),
         }
     }
@@ -154,12 +156,21 @@ impl Line<'_> {
             Event::CellStarted { cell, component } => {
                 write!(self.text, "cell {} of {} started", cell.0, self.names.component(*component))
             }
-            Event::CellEnded { cell, component, end } => {
+            Event::CellEnded { cell, component, end, usage } => {
                 let name = self.names.component(*component);
                 match end {
-                    CellEnd::Done => write!(self.text, "cell {} of {name} ended", cell.0),
-                    CellEnd::Ejected(kind) => write!(self.text, "cell {} of {name} ejected: {kind}", cell.0),
+                    CellEnd::Done => write!(self.text, "cell {} of {name} ended", cell.0)?,
+                    CellEnd::Ejected(kind) => write!(self.text, "cell {} of {name} ejected: {kind}", cell.0)?,
                 }
+                let (cpu, memory) = (Took(usage.cpu), Size(usage.memory_peak_bytes));
+                self.toned(Tone::Dim, format_args!(", used {cpu} of cpu and up to {memory}"))
+            }
+            Event::LogCut { cell, component, bytes } => {
+                let (name, bytes) = (self.names.component(*component), Size(*bytes));
+                self.toned(
+                    Tone::Odd,
+                    format_args!("cell {} of {name} wrote {bytes} beyond its log budget, dropped", cell.0),
+                )
             }
             Event::Worker { worker, change } => match change {
                 WorkerChange::Started { pid } => write!(self.text, "worker {worker} serves (pid {pid})"),

@@ -100,10 +100,14 @@ impl Named<'_> {
                 map.serialize_entry("cell", cell)?;
                 map.serialize_entry("component", names.component(*component))
             }
-            Event::CellEnded { cell, component, end } => {
+            Event::CellEnded { cell, component, end, usage } => {
                 map.serialize_entry("event", "cell-ended")?;
                 map.serialize_entry("cell", cell)?;
                 map.serialize_entry("component", names.component(*component))?;
+                map.serialize_entry("cpu_ns", &nanos(usage.cpu))?;
+                map.serialize_entry("memory_peak_bytes", &usage.memory_peak_bytes)?;
+                map.serialize_entry("log_bytes", &usage.log_bytes)?;
+                map.serialize_entry("log_dropped_bytes", &usage.log_dropped_bytes)?;
                 match end {
                     CellEnd::Done => map.serialize_entry("end", "done"),
                     CellEnd::Ejected(failure) => {
@@ -111,6 +115,12 @@ impl Named<'_> {
                         map.serialize_entry("failure", failure)
                     }
                 }
+            }
+            Event::LogCut { cell, component, bytes } => {
+                map.serialize_entry("event", "log-cut")?;
+                map.serialize_entry("cell", cell)?;
+                map.serialize_entry("component", names.component(*component))?;
+                map.serialize_entry("bytes", bytes)
             }
             Event::Denied { component, denial } => {
                 map.serialize_entry("event", "denied")?;

@@ -23,6 +23,8 @@ pub enum Kind {
     Denied,
     /// A line that a guest wrote.
     Log,
+    /// Lines of a guest that were dropped.
+    LogCut,
     /// An HTTP exchange.
     Request,
     /// A worker process.
@@ -33,7 +35,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Call,
         Self::CallFailed,
         Self::Root,
@@ -43,6 +45,7 @@ impl Kind {
         Self::CellEjected,
         Self::Denied,
         Self::Log,
+        Self::LogCut,
         Self::Request,
         Self::Worker,
         Self::Dropped,
@@ -63,6 +66,7 @@ impl Kind {
             Event::CellEnded { end: CellEnd::Ejected(_), .. } => Self::CellEjected,
             Event::Denied { .. } => Self::Denied,
             Event::Log { .. } => Self::Log,
+            Event::LogCut { .. } => Self::LogCut,
             Event::Request(_) => Self::Request,
             Event::Worker { .. } => Self::Worker,
             Event::Dropped { .. } => Self::Dropped,

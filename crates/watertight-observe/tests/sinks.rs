@@ -16,6 +16,7 @@ use watertight_model::{
     event::{Call, CellEnd, CellId, Denial, Event, LogStream, Outcome, Request, Root, TreeId, WorkerChange},
     failure::FailureKind,
     grant::Grants,
+    usage::CellUsage,
 };
 use watertight_observe::{Detail, HumanLog, HumanStyle, Interest, JsonLines, Kind, Record, Sink};
 
@@ -89,6 +90,12 @@ fn events() -> Vec<Event> {
     };
     let log = |stream, line: &str| Event::Log { component: ComponentId(1), stream, line: line.to_owned() };
     let (cell, component) = (CellId(3), ComponentId(1));
+    let usage = CellUsage {
+        cpu: Duration::from_micros(1234),
+        memory_peak_bytes: 1_114_112,
+        log_bytes: 17,
+        ..CellUsage::default()
+    };
     vec![
         Event::CellStarted { cell, component },
         call(Outcome::Ok, 412),
@@ -98,8 +105,9 @@ fn events() -> Vec<Event> {
         root(Outcome::Ok),
         root(Outcome::Failed(FailureKind::Trap)),
         root(Outcome::Failed(FailureKind::QueueFull)),
-        Event::CellEnded { cell, component, end: CellEnd::Done },
-        Event::CellEnded { cell, component, end: CellEnd::Ejected(FailureKind::StackOverflow) },
+        Event::CellEnded { cell, component, end: CellEnd::Done, usage },
+        Event::CellEnded { cell, component, end: CellEnd::Ejected(FailureKind::StackOverflow), usage },
+        Event::LogCut { cell, component, bytes: 3_400_000 },
         Event::Denied {
             component,
             denial: Denial {

@@ -10,9 +10,11 @@ use watertight_model::{
     app::{self as model, App, ComponentId, Sources, Wall},
     event::EventSink,
     failure::CallError,
+    usage::{ComponentUsage, Usage},
 };
 
 use crate::{
+    account::Living,
     cache::{CompileCache, Origin},
     clock::Moment,
     compile::{self, CompileError, Needs},
@@ -51,6 +53,7 @@ pub(crate) struct Loaded<T: CellData> {
     pub(crate) exports: Vec<ExportedFunction>,
     pub(crate) gate: Gate,
     pub(crate) residents: Residents<T>,
+    pub(crate) living: Arc<Living>,
     /// Its cells have a task each: it uses component-model async.
     pub(crate) driven: bool,
 }
@@ -203,6 +206,7 @@ impl CompiledApp {
                     exports,
                     gate: Gate::new(spec.budget.concurrency, spec.budget.queue),
                     residents: Residents::default(),
+                    living: Arc::default(),
                     driven: self.needs[spec.id.0 as usize].asynchronous,
                 })
             })
@@ -306,6 +310,22 @@ impl<T: CellData> RunningApp<T> {
     #[must_use]
     pub fn events(&self) -> &Arc<dyn EventSink> {
         self.0.events()
+    }
+
+    /// What the app uses in this process, by component. It takes a lock for each component for as long as copying a pointer for each cell
+    /// takes, and costs the cells nothing.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        let components = self.0.model.components.iter().zip(&self.0.components);
+        let components = components.filter(|(spec, _)| spec.wall == Wall::Cell).map(|(spec, loaded)| {
+            let (running, waiting) = loaded.gate.load();
+            let mut used = ComponentUsage { running, waiting, ..ComponentUsage::none(spec.id) };
+            for account in loaded.living.all() {
+                used.count(&account.usage());
+            }
+            used
+        });
+        Usage { components: components.collect(), disks: self.0.host.disks() }
     }
 
     /// A component, linked and ready to be instantiated: for looking up its exports once.

@@ -26,11 +26,11 @@ use watertight_model::{
 };
 
 use crate::{
+    account::{Account, Alive, MemoryLimit},
     app::LoadedApp,
     clock::{Moment, nanos},
     failure::{self, Interrupted},
     host::CellData,
-    limits::MemoryLimit,
     membrane::{ExportedFunction, Frame, Proxy, Pumps, TypedExport},
     meter::{self, CpuAccount, Metered},
     tree::Tree,
@@ -43,6 +43,7 @@ pub struct CellCore<T: CellData> {
     events: Arc<dyn EventSink>,
     pub(crate) tree: Option<Arc<Tree<T>>>,
     pub(crate) deadline: Moment,
+    account: Arc<Account>,
     pub(crate) memory: MemoryLimit,
     pub(crate) proxies: Slab<Proxy>,
     pub(crate) pumps: Arc<Pumps>,
@@ -66,17 +67,19 @@ static NEXT_CELL: AtomicU64 = AtomicU64::new(1);
 
 impl<T: CellData> CellCore<T> {
     pub(crate) fn new(component: &Component, events: Arc<dyn EventSink>) -> Self {
+        let account = Account::new(component);
         Self {
             id: CellId(NEXT_CELL.fetch_add(1, Ordering::Relaxed)),
             component: component.id,
             events,
             tree: None,
             deadline: Moment::now(),
-            memory: MemoryLimit::new(component.budget.memory.as_usize()),
+            memory: MemoryLimit(Arc::clone(&account)),
             proxies: Slab::new(),
             pumps: Arc::default(),
             instance: None,
-            cpu: Arc::default(),
+            cpu: Arc::clone(account.cpu()),
+            account,
             cpu_budget: nanos(component.budget.cpu),
             denied: Vec::new(),
         }
@@ -111,6 +114,12 @@ impl<T: CellData> CellCore<T> {
     /// Reports a line that the guest wrote.
     pub fn log(&self, stream: LogStream, line: String) {
         self.events.emit(Event::Log { component: self.component, stream, line });
+    }
+
+    /// What the cell holds and has spent.
+    #[must_use]
+    pub fn account(&self) -> &Arc<Account> {
+        &self.account
     }
 
     /// Where this cell's events go.
@@ -149,6 +158,8 @@ pub(crate) struct Cell<T: CellData> {
     model: Arc<App>,
     component: ComponentId,
     cpu: Arc<CpuAccount>,
+    account: Arc<Account>,
+    _alive: Alive,
     exports: Box<[Option<TypedExport>]>,
     /// A call is running, or was cut off in the middle.
     entered: bool,
@@ -166,14 +177,14 @@ impl<T: CellData> Cell<T> {
         let spec = app.spec(component);
         let mut core = CellCore::new(spec, Arc::clone(app.events()));
         core.deadline = deadline;
-        let (id, cpu) = (core.id, Arc::clone(&core.cpu));
+        let (id, cpu, account) = (core.id, Arc::clone(&core.cpu), Arc::clone(&core.account));
         let data = app.host().furnish(spec, core).map_err(|error| failure::classify(&error, spec, false))?;
         let mut store = Store::new(loaded.pre.engine(), data);
         store.limiter(|data| &mut data.core_mut().memory);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|store| store.data().core().tick());
         let made = run(pin!(loaded.pre.instantiate_async(&mut store)), &cpu, deadline, Moment::now()).await;
-        let instance = made.map_err(|error| failure::classify(&error, spec, store.data().core().memory.denied()))?;
+        let instance = made.map_err(|error| failure::classify(&error, spec, account.memory_denied()))?;
         store.data_mut().core_mut().instance = Some(instance);
         app.events().emit(Event::CellStarted { cell: id, component });
         let exports = loaded.exports.iter().map(|_| None).collect();
@@ -185,6 +196,8 @@ impl<T: CellData> Cell<T> {
             model: Arc::clone(app.model()),
             component,
             cpu,
+            _alive: loaded.living.add(Arc::clone(&account)),
+            account,
             exports,
             entered: false,
             end: CellEnd::Done,
@@ -303,8 +316,7 @@ impl<T: CellData> Cell<T> {
 
     /// Classifies a failure and remembers whether it poisoned the cell.
     pub(crate) fn fail(&mut self, error: &wasmtime::Error) -> CallError {
-        let denied = self.store.data().core().memory.denied();
-        let error = failure::classify(error, self.spec(), denied);
+        let error = failure::classify(error, self.spec(), self.account.memory_denied());
         if error.kind.poisons() {
             self.end = CellEnd::Ejected(error.kind);
         }
@@ -325,7 +337,12 @@ impl<T: CellData> Drop for Cell<T> {
             }
             app.component(self.component).residents.forget(self.id);
         }
-        events.emit(Event::CellEnded { cell: self.id, component: self.component, end: self.end });
+        let usage = self.account.usage();
+        if usage.log_dropped_bytes > 0 {
+            let (cell, component, bytes) = (self.id, self.component, usage.log_dropped_bytes);
+            events.emit(Event::LogCut { cell, component, bytes });
+        }
+        events.emit(Event::CellEnded { cell: self.id, component: self.component, end: self.end, usage });
     }
 }
 

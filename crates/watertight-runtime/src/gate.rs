@@ -49,6 +49,11 @@ impl Gate {
         Ok(Admitted(self))
     }
 
+    /// How many calls run, and how many wait.
+    pub(crate) fn load(&self) -> (u32, u32) {
+        (self.running.load(Ordering::Relaxed), self.waiting.load(Ordering::Relaxed))
+    }
+
     /// Frees the place of a call whose proof was turned into something that outlives it.
     pub(crate) fn leave(&self) {
         self.running.fetch_sub(1, Ordering::SeqCst);

@@ -5,7 +5,7 @@
 use std::any::Any;
 
 use wasmtime::component::{Linker, Resource, ResourceTable, ResourceTableError, ResourceType};
-use watertight_model::app::Component;
+use watertight_model::{app::Component, usage::DiskUsage};
 
 use crate::cell::CellCore;
 
@@ -32,6 +32,11 @@ pub trait Host<T: CellData>: Send + Sync + 'static {
     /// # Errors
     /// When a grant cannot be had any more, such as a folder that is gone.
     fn furnish(&self, component: &Component, core: CellCore<T>) -> wasmtime::Result<T>;
+
+    /// What lies in the folders that guests write to.
+    fn disks(&self) -> Vec<DiskUsage> {
+        Vec::new()
+    }
 
     /// The host resources that may cross a membrane, moving from one table to the other.
     fn resources(&self) -> &[HostResource];

@@ -8,6 +8,7 @@
 //!
 //! It knows nothing of WASI, HTTP or terminals: what guests can reach comes from a [`Host`], what starts them from the crates above.
 
+mod account;
 mod app;
 mod cache;
 mod cell;
@@ -18,7 +19,6 @@ mod engine;
 mod failure;
 mod gate;
 pub mod host;
-mod limits;
 mod membrane;
 mod meter;
 mod pool;
@@ -26,6 +26,7 @@ mod resident;
 mod root;
 mod tree;
 
+pub use account::{Account, Charge, Holdings};
 pub use app::{CompiledApp, LoadError, NoProgress, Progress, RunningApp};
 pub use cache::{CacheError, CompileCache, Origin};
 pub use cell::CellCore;

@@ -21,17 +21,26 @@ thread_local! {
 
 /// Nanoseconds that one cell ran.
 #[derive(Debug, Default)]
-pub(crate) struct CpuAccount(AtomicU64);
+pub(crate) struct CpuAccount {
+    spent: AtomicU64,
+    /// What was spent before the budget last began anew.
+    before: AtomicU64,
+}
 
 impl CpuAccount {
     /// What was spent until `now`, the poll in progress included. Ask only from within that poll.
     pub(crate) fn spent_nanos(&self, now: Moment) -> u64 {
         let running = SINCE.get().map_or(0, |since| now.nanos_since(since).saturating_sub(NESTED.get()));
-        self.0.load(Ordering::Relaxed) + running
+        self.spent.load(Ordering::Relaxed) + running
     }
 
     pub(crate) fn reset(&self) {
-        self.0.store(0, Ordering::Relaxed);
+        self.before.fetch_add(self.spent.swap(0, Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// What was ever spent, but for a poll in progress.
+    pub(crate) fn total_nanos(&self) -> u64 {
+        self.before.load(Ordering::Relaxed) + self.spent.load(Ordering::Relaxed)
     }
 }
 
@@ -63,7 +72,7 @@ impl<F: Future> Future for Metered<'_, F> {
         let outer_since = SINCE.replace(Some(began));
         let result = this.guest.poll(cx);
         let took = Moment::now().nanos_since(began);
-        this.account.0.fetch_add(took.saturating_sub(NESTED.get()), Ordering::Relaxed);
+        this.account.spent.fetch_add(took.saturating_sub(NESTED.get()), Ordering::Relaxed);
         NESTED.set(outer_nested + took);
         SINCE.set(outer_since);
         result

@@ -12,3 +12,4 @@ mod lies;
 mod network;
 mod reach;
 mod serve;
+mod usage;
