@@ -8,6 +8,7 @@ use watertight_model::{
     budget::Budget,
     event::{Denial, Event, EventSink, LogStream},
     grant::Grants,
+    supervision::{Residence, Supervision},
 };
 
 /// An app whose one component is called `web`, changed by the test.
@@ -20,6 +21,7 @@ pub(crate) fn app(change: impl FnOnce(&mut Component)) -> Arc<App> {
         lifetime: Lifetime::Request,
         grants: Grants::default(),
         budget: Budget::default(),
+        residence: Residence::default(),
         fused: Vec::new(),
         fused_edges: Vec::new(),
         asynchronous: false,
@@ -32,6 +34,7 @@ pub(crate) fn app(change: impl FnOnce(&mut Component)) -> Arc<App> {
         components: vec![component],
         edges: Vec::new(),
         http: Vec::new(),
+        supervision: Supervision::default(),
     })
 }
 

@@ -5,7 +5,11 @@
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
-use crate::{budget::Budget, grant::Grants};
+use crate::{
+    budget::Budget,
+    grant::Grants,
+    supervision::{Residence, Supervision},
+};
 
 /// A component of one app, as an index into [`App::components`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -35,6 +39,8 @@ pub struct App {
     pub edges: Vec<Edge>,
     /// Which route starts which component.
     pub http: Vec<HttpTrigger>,
+    /// Who restarts its residents, and when that ends.
+    pub supervision: Supervision,
 }
 
 /// One component of an app.
@@ -54,6 +60,8 @@ pub struct Component {
     pub grants: Grants,
     /// What it may spend.
     pub budget: Budget,
+    /// How its residents are kept, where it has any.
+    pub residence: Residence,
     /// Components composed into this one's cells, innermost first: its fused dependencies.
     pub fused: Vec<ComponentId>,
     /// How those are wired to each other and to this one.
@@ -158,7 +166,7 @@ pub enum Wall {
 }
 
 /// How long a cell lives.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Lifetime {
     /// A fresh cell for every call.
@@ -166,7 +174,7 @@ pub enum Lifetime {
     /// One cell for a call tree.
     #[default]
     Request,
-    /// A cell that outlives call trees, until it fails.
+    /// Cells that are there from the app's start, until they fail.
     Resident,
 }
 

@@ -8,6 +8,7 @@ mod agree;
 mod build;
 mod cycle;
 mod fused;
+mod groups;
 mod resolve;
 mod trigger;
 
@@ -26,8 +27,9 @@ use crate::{
     budget::Budget,
     component_type::{self, ComponentType, Item, Shape, Ty},
     grant::Grants,
-    manifest::{At, ComponentSpec, Manifest, TriggerSpec, nearest},
+    manifest::{At, ComponentSpec, Manifest, TopSpec, TriggerSpec, nearest},
     problem::{Code, Problem, SourceText},
+    supervision::Residence,
     version::{ExternName, compatible},
 };
 
@@ -145,7 +147,9 @@ pub fn single(
         dirs: Vec::new(),
         budget: Budget::default(),
         edges: Vec::new(),
+        residence: Residence::default(),
         given: Vec::new(),
+        resident_keys: Vec::new(),
     };
     let manifest = Manifest {
         source,
@@ -153,6 +157,8 @@ pub fn single(
         version: "0.0.0".to_owned(),
         components: vec![component],
         http: if handles_http { vec![route] } else { Vec::new() },
+        groups: Vec::new(),
+        top: TopSpec { intensity: None, rest: None },
         problems: Vec::new(),
         broken: false,
         single: true,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::{
     app::{ComponentId, EdgeId, FunctionId},
     failure::FailureKind,
+    supervision::{Change, Subject},
     usage::CellUsage,
 };
 
@@ -16,7 +17,7 @@ use crate::{
 pub struct TreeId(pub u64);
 
 /// One running instance of a component, unique within its process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct CellId(pub u64);
 
@@ -79,6 +80,13 @@ pub enum Event {
         worker: u32,
         /// What happened to it.
         change: WorkerChange,
+    },
+    /// Who keeps the residents started, restarted, replaced or gave up on one.
+    Supervised {
+        /// Whom it concerns.
+        of: Subject,
+        /// What happened.
+        change: Change,
     },
     /// Events were dropped because this sink was too slow.
     Dropped {

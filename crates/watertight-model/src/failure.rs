@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// Why a call did not return what its function promised.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FailureKind {
     /// The guest trapped: `unreachable`, an access out of bounds, an integer error, an uncaught exception.

@@ -8,6 +8,7 @@ pub mod keys;
 pub mod quantity;
 mod reach;
 mod reader;
+mod residence;
 mod schema;
 
 use std::{collections::BTreeMap, ops::Range, path::PathBuf, sync::Arc, time::Duration};
@@ -15,18 +16,22 @@ use std::{collections::BTreeMap, ops::Range, path::PathBuf, sync::Arc, time::Dur
 use miette::NamedSource;
 use toml::{Spanned, de::DeTable};
 
-pub(crate) use self::reader::nearest;
 pub use self::schema::schema;
 use self::{
     keys::MEMORY_MIN,
     reach::Flaw,
     reader::{Reader, Table},
 };
+pub(crate) use self::{
+    reader::nearest,
+    residence::{GroupSpec, TopSpec},
+};
 use crate::{
     app::{Lifetime, Wall},
     budget::Budget,
     grant::{DirGrant, DirMode, Grants},
     problem::{Code, Problem, SourceText},
+    supervision::Residence,
 };
 
 /// A value and where it stands in the manifest.
@@ -50,6 +55,8 @@ pub struct Manifest {
     pub(crate) version: String,
     pub(crate) components: Vec<ComponentSpec>,
     pub(crate) http: Vec<TriggerSpec>,
+    pub(crate) groups: Vec<GroupSpec>,
+    pub(crate) top: TopSpec,
     pub(crate) problems: Vec<Problem>,
     /// The text is not TOML: what could be read of it says little about what is missing.
     pub(crate) broken: bool,
@@ -69,8 +76,11 @@ pub(crate) struct ComponentSpec {
     pub(crate) dirs: Vec<At<PathBuf>>,
     pub(crate) budget: Budget,
     pub(crate) edges: Vec<EdgeSpec>,
+    pub(crate) residence: Residence,
     /// Which of `lifetime`, `grants` and `budget` were given, and where.
     pub(crate) given: Vec<At<&'static str>>,
+    /// The same of the keys that are for residents.
+    pub(crate) resident_keys: Vec<At<&'static str>>,
 }
 
 /// What a manifest says of one import.
@@ -109,6 +119,8 @@ impl Manifest {
             version: String::new(),
             components: Vec::new(),
             http: Vec::new(),
+            groups: Vec::new(),
+            top: TopSpec { intensity: None, rest: None },
             problems: Vec::new(),
             broken,
             single: false,
@@ -167,6 +179,7 @@ impl Manifest {
             check_name(reader, "component", &name);
             self.components.push(read_component(reader, name, table));
         }
+        self.groups = residence::read_groups(reader, top);
         if let Some(trigger) = reader.inner(top, "trigger") {
             for table in reader.tables(trigger, "http") {
                 let route = reader.required_text(table, "route");
@@ -184,6 +197,7 @@ impl Manifest {
             check_name(reader, "app", &name);
             self.name = name.value;
         }
+        self.top = residence::read_top(reader, app);
         let version = reader.text(app, "version");
         self.version = version.map_or_else(
             || "0.0.0".to_owned(),
@@ -210,11 +224,11 @@ fn check_name(reader: &mut Reader, of: &str, name: &At<String>) {
     if fits {
         return;
     }
-    let problem = Problem::new(
-        Code::BadName,
-        format!("`{text}` cannot name {}", if of == "app" { "an app" } else { "a component" }),
-    )
-    .help(format!("a name is at most {NAME_MAX} lower-case letters, digits, `-` and `_`, and begins with a letter"));
+    let problem =
+        Problem::new(Code::BadName, format!("`{text}` cannot name {} {of}", if of == "app" { "an" } else { "a" }))
+            .help(format!(
+                "a name is at most {NAME_MAX} lower-case letters, digits, `-` and `_`, and begins with a letter"
+            ));
     reader.report(problem, name.span.clone(), "");
 }
 
@@ -240,9 +254,11 @@ fn read_component(reader: &mut Reader, name: At<String>, table: Table<'_>) -> Co
             deadline: reader.duration(table, "deadline"),
         })
         .collect();
-    let given = ["lifetime", "grants", "budget"];
-    let given = given.into_iter().filter_map(|key| Some(At::new(key, table.span_of(key)?))).collect();
-    ComponentSpec { name, source, lifetime, wall, uses, grants, dirs, budget, edges, given }
+    let residence = residence::read_residence(reader, table);
+    let given =
+        |keys: &[&'static str]| keys.iter().filter_map(|key| Some(At::new(*key, table.span_of(key)?))).collect();
+    let (resident_keys, given) = (given(&residence::KEYS), given(&["lifetime", "grants", "budget"]));
+    ComponentSpec { name, source, lifetime, wall, uses, grants, dirs, budget, edges, residence, given, resident_keys }
 }
 
 fn read_budget(reader: &mut Reader, table: Table<'_>) -> Budget {

@@ -109,6 +109,14 @@ codes! {
     FusedConflict = "fused-conflict",
     /// A fused component that nobody uses.
     FusedUnused = "fused-unused",
+    /// A member of a group that the app does not have.
+    UnknownMember = "unknown-member",
+    /// A member, or a setting, that makes sense only of residents.
+    NotResident = "not-resident",
+    /// A member of two groups.
+    TwoGroups = "two-groups",
+    /// A component and a group of one name.
+    SameName = "same-name",
 }
 
 /// How bad a problem is.

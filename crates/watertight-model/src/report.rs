@@ -6,6 +6,7 @@ use crate::{
     app::{App, Component, Edge, EdgeShape, HttpHandler, Lifetime, OnFailure, SourceKind, Wall},
     blast::{Blast, Reach},
     budget::Budget,
+    supervision::{Intensity, Limits, Member, Residence, Strategy, limits},
 };
 
 /// An app as `check` shows it.
@@ -21,6 +22,8 @@ pub struct Report {
     pub edges: Vec<EdgeReport>,
     /// Its routes.
     pub routes: Vec<RouteReport>,
+    /// Who restarts its residents; none where it has none.
+    pub supervision: Option<SupervisionReport>,
     /// If a component fails, who fails with it; what it can reach.
     pub blast: Blast,
     /// What is sound but worth knowing.
@@ -48,6 +51,30 @@ pub struct ComponentReport {
     pub grants: Reach,
     /// What it may spend.
     pub budget: Budget,
+    /// How its residents are kept, if it has any.
+    pub residence: Option<Residence>,
+}
+
+/// Who restarts an app's residents, as `check` shows it.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct SupervisionReport {
+    /// Everything that is supervised, from the top, in the order in which it starts.
+    pub tree: Vec<SupervisedReport>,
+    /// How often a cell that keeps failing is restarted, for each resident component that is.
+    pub limits: Vec<Limits>,
+}
+
+/// A component or group as the supervision tree shows it.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct SupervisedReport {
+    /// Its name.
+    pub name: String,
+    /// How deep it stands: 0 for what the app supervises itself.
+    pub depth: usize,
+    /// Who is restarted with a member that ends; none for a component.
+    pub strategy: Option<Strategy>,
+    /// How many restarts it makes.
+    pub intensity: Intensity,
 }
 
 /// An edge as `check` shows it.
@@ -108,6 +135,7 @@ impl Report {
                     handler: trigger.handler,
                 })
                 .collect(),
+            supervision: supervision_report(app),
             blast: Blast::of(app),
             notes: app.edges.iter().flat_map(|edge| notes(app, edge)).collect(),
         }
@@ -125,6 +153,30 @@ fn component_report(app: &App, component: &Component) -> ComponentReport {
         fused: component.fused.iter().map(|fused| app.component(*fused).name.clone()).collect(),
         grants: Reach::of(&component.grants),
         budget: component.budget.clone(),
+        residence: component.is_resident().then(|| component.residence.clone()),
+    }
+}
+
+fn supervision_report(app: &App) -> Option<SupervisionReport> {
+    let mut tree = Vec::new();
+    app.supervision.top.iter().for_each(|member| supervised(app, *member, 0, &mut tree));
+    let limits = app.components.iter().filter_map(|component| limits(app, component)).collect();
+    (!tree.is_empty()).then_some(SupervisionReport { tree, limits })
+}
+
+fn supervised(app: &App, member: Member, depth: usize, tree: &mut Vec<SupervisedReport>) {
+    match member {
+        Member::Component(id) => {
+            let component = app.component(id);
+            let (name, intensity) = (component.name.clone(), component.residence.intensity);
+            tree.push(SupervisedReport { name, depth, strategy: None, intensity });
+        }
+        Member::Group(id) => {
+            let group = app.supervision.group(id);
+            let (name, intensity) = (group.name.clone(), group.intensity);
+            tree.push(SupervisedReport { name, depth, strategy: Some(group.strategy), intensity });
+            group.members.iter().for_each(|member| supervised(app, *member, depth + 1, tree));
+        }
     }
 }
 

@@ -225,6 +225,7 @@ fn weight(record: &Record) -> usize {
         | Event::CellStarted { .. }
         | Event::CellEnded { .. }
         | Event::LogCut { .. }
+        | Event::Supervised { .. }
         | Event::Dropped { .. } => 0,
     };
     size_of::<Record>() + text

@@ -3,6 +3,8 @@
 //! Text from guests and clients is shown without control characters, so that nobody writes into the log, or to the
 //! terminal, what they are not.
 
+mod supervised;
+
 use std::{
     borrow::Cow,
     fmt::{self, Write as _},
@@ -28,7 +30,7 @@ use crate::{
 /// How much the log tells.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Detail {
-    /// Failures, denials and workers.
+    /// Failures, denials, workers, and residents that end.
     Quiet,
     /// Also requests, and what guests write.
     #[default]
@@ -39,7 +41,8 @@ pub enum Detail {
 
 impl Detail {
     fn interest(self) -> Interest {
-        let quiet = [Kind::CallFailed, Kind::RootFailed, Kind::Denied, Kind::Worker, Kind::Dropped];
+        let quiet =
+            [Kind::CallFailed, Kind::RootFailed, Kind::Denied, Kind::Worker, Kind::ResidentFailed, Kind::Dropped];
         match self {
             Self::Quiet => Interest::in_kinds(&quiet),
             Self::Normal => {
@@ -179,6 +182,7 @@ impl Line<'_> {
                     self.toned(Tone::Odd, format_args!("worker {worker} is gone: {}", clean(how)))
                 }
             },
+            Event::Supervised { of, change } => supervised::write(self, *of, *change),
             Event::Dropped { count } => {
                 self.toned(Tone::Odd, format_args!("{count} events are missing here: this log is read too slowly"))
             }

@@ -3,6 +3,8 @@
 //! Every line has `time` (RFC 3339, UTC), `pid` (cells and call trees are numbered within a process) and `event`;
 //! durations are whole nanoseconds. Keys are only ever added.
 
+mod supervised;
+
 use std::{io::Write, sync::Arc};
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -161,6 +163,7 @@ impl Named<'_> {
                     }
                 }
             }
+            Event::Supervised { of, change } => supervised::serialize(map, names, *of, *change),
             Event::Dropped { count } => {
                 map.serialize_entry("event", "dropped")?;
                 map.serialize_entry("count", count)

@@ -1,6 +1,9 @@
 //! Kinds of events, and which of them a sink wants. What nobody wants is dropped before it costs anything.
 
-use watertight_model::event::{CellEnd, Event, Outcome};
+use watertight_model::{
+    event::{CellEnd, Event, Outcome},
+    supervision::{Change, End},
+};
 
 /// What an event is about, as finely as sinks choose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,13 +32,17 @@ pub enum Kind {
     Request,
     /// A worker process.
     Worker,
+    /// A resident started, stopped or was replaced, without a failure.
+    Resident,
+    /// A resident is restarted, or will not be; a group or the app gave up.
+    ResidentFailed,
     /// Events were lost.
     Dropped,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Call,
         Self::CallFailed,
         Self::Root,
@@ -48,6 +55,8 @@ impl Kind {
         Self::LogCut,
         Self::Request,
         Self::Worker,
+        Self::Resident,
+        Self::ResidentFailed,
         Self::Dropped,
     ];
 
@@ -69,6 +78,15 @@ impl Kind {
             Event::LogCut { .. } => Self::LogCut,
             Event::Request(_) => Self::Request,
             Event::Worker { .. } => Self::Worker,
+            Event::Supervised { change, .. } => match change {
+                Change::Started
+                | Change::Stopped
+                | Change::Recycled { .. }
+                | Change::Restarting { end: End::CutOff, .. } => Self::Resident,
+                Change::Restarting { .. } | Change::Kept { .. } | Change::Ended { .. } | Change::GaveUp { .. } => {
+                    Self::ResidentFailed
+                }
+            },
             Event::Dropped { .. } => Self::Dropped,
         }
     }

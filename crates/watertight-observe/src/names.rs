@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use watertight_model::app::{App, Component, ComponentId, Edge, EdgeId, FunctionId};
+use watertight_model::{
+    app::{App, Component, ComponentId, Edge, EdgeId, FunctionId},
+    supervision::GroupId,
+};
 
 /// Names of one app. An index that the app does not have has the name `?`: an event never stops a sink.
 #[derive(Clone, Debug)]
@@ -19,6 +22,14 @@ impl Names {
 
     pub(crate) fn spec(&self, id: ComponentId) -> Option<&Component> {
         self.0.components.get(id.0 as usize)
+    }
+
+    pub(crate) fn group(&self, id: GroupId) -> &str {
+        self.0.supervision.groups.get(id.0 as usize).map_or("?", |group| &group.name)
+    }
+
+    pub(crate) fn app(&self) -> &str {
+        &self.0.name
     }
 
     pub(crate) fn edge(&self, id: EdgeId) -> Option<&Edge> {

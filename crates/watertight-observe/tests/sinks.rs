@@ -16,6 +16,7 @@ use watertight_model::{
     event::{Call, CellEnd, CellId, Denial, Event, LogStream, Outcome, Request, Root, TreeId, WorkerChange},
     failure::FailureKind,
     grant::Grants,
+    supervision::{Change, End, GroupId, Intensity, Residence, Subject, Supervision, Wear},
     usage::CellUsage,
 };
 use watertight_observe::{Detail, HumanLog, HumanStyle, Interest, JsonLines, Kind, Record, Sink};
@@ -29,6 +30,7 @@ fn app() -> Arc<App> {
         lifetime: Lifetime::Request,
         grants: Grants::default(),
         budget: Budget::default(),
+        residence: Residence::default(),
         fused: Vec::new(),
         fused_edges: Vec::new(),
         asynchronous: false,
@@ -56,6 +58,7 @@ fn app() -> Arc<App> {
         components: vec![component(0, "web"), component(1, "markdown")],
         edges: vec![edge],
         http: vec![HttpTrigger { route: "/...".to_owned(), component: ComponentId(0), handler: HttpHandler::P2 }],
+        supervision: Supervision::default(),
     })
 }
 
@@ -96,6 +99,13 @@ fn events() -> Vec<Event> {
         log_bytes: 17,
         ..CellUsage::default()
     };
+    let supervised = |of, change| Event::Supervised { of, change };
+    let resident = Subject::Instance { component, number: 1 };
+    let restarting = |end| Change::Restarting { end, attempt: 2, backoff: Duration::from_millis(15) };
+    let gave_up = |rest| {
+        let intensity = Intensity { max: 3, within: Duration::from_secs(5) };
+        Change::GaveUp { end: End::Failed(FailureKind::Trap), intensity, rest }
+    };
     vec![
         Event::CellStarted { cell, component },
         call(Outcome::Ok, 412),
@@ -124,6 +134,16 @@ fn events() -> Vec<Event> {
         request(0, "/left"),
         Event::Worker { worker: 1, change: WorkerChange::Started { pid: 4242 } },
         Event::Worker { worker: 1, change: WorkerChange::Ended { how: "signal: 9 (SIGKILL)".to_owned() } },
+        supervised(resident, Change::Started),
+        supervised(resident, restarting(End::Failed(FailureKind::Trap))),
+        supervised(resident, restarting(End::CutOff)),
+        supervised(resident, Change::Recycled { why: Wear::Memory }),
+        supervised(resident, Change::Kept { failure: FailureKind::Cpu }),
+        supervised(resident, Change::Ended { end: End::Normal }),
+        supervised(resident, Change::Stopped),
+        supervised(Subject::Component(component), gave_up(Some(Duration::from_secs(30)))),
+        supervised(Subject::Group(GroupId(7)), gave_up(None)),
+        supervised(Subject::App, gave_up(None)),
         Event::Dropped { count: 17 },
         // No sink stops at an index that the app does not have.
         Event::CellStarted { cell, component: ComponentId(99) },

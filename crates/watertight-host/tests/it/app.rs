@@ -12,6 +12,7 @@ use watertight_model::{
     event::{Event, EventSink, LogStream},
     failure::CallError,
     grant::Grants,
+    supervision::{Residence, Supervision},
 };
 use watertight_runtime::{CompileCache, CompiledApp, NoProgress, RunningApp};
 use watertight_testkit::guest;
@@ -90,6 +91,7 @@ impl Plan {
             lifetime: Lifetime::Request,
             grants: Grants::default(),
             budget: Budget { concurrency: 4, ..Budget::default() },
+            residence: Residence::default(),
             fused: Vec::new(),
             fused_edges: Vec::new(),
             asynchronous: false,
@@ -142,6 +144,7 @@ impl Plan {
             components: self.components.into_iter().map(|(_, component)| component).collect(),
             edges: self.edges,
             http: Vec::new(),
+            supervision: Supervision::default(),
         });
         let folder = tempfile::tempdir().expect("a temporary folder");
         let cache = CompileCache::open(folder.path()).expect("the folder is ours");

@@ -13,6 +13,7 @@ use crate::{
     },
     component_type::{ComponentType, FunctionType, Item, Shape},
     signature::{signature, type_text},
+    supervision::Group,
 };
 
 impl Checker<'_> {
@@ -25,19 +26,24 @@ impl Checker<'_> {
         self.agreement(&links, &members);
         self.fused(&links, &members);
         self.lifetimes();
+        self.residences();
+        let groups = self.groups();
         let http = self.triggers();
         if self.types.iter().any(Option::is_none) {
             return None;
         }
-        Some(self.build(&links, &members, http))
+        Some(self.build(&links, &members, http, groups))
     }
 
-    fn build(&self, links: &[Link], members: &[Vec<usize>], http: Vec<HttpTrigger>) -> App {
+    fn build(&self, links: &[Link], members: &[Vec<usize>], http: Vec<HttpTrigger>, groups: Vec<Group>) -> App {
+        let components: Vec<_> = (0..self.types.len()).map(|index| self.built(index, links, members)).collect();
+        let edges = self.edges(links, members);
         App {
             name: self.manifest.name.clone(),
             version: self.manifest.version.clone(),
-            components: (0..self.types.len()).map(|index| self.built(index, links, members)).collect(),
-            edges: self.edges(links, members),
+            supervision: self.supervision(&components, &edges, groups),
+            components,
+            edges,
             http,
         }
     }
@@ -55,6 +61,7 @@ impl Checker<'_> {
             lifetime: spec.lifetime,
             grants: spec.grants.clone(),
             budget: spec.budget.clone(),
+            residence: spec.residence.clone(),
             fused: members[index].iter().map(|member| id(*member)).collect(),
             fused_edges: match spec.wall {
                 Wall::Fused => Vec::new(),

@@ -62,7 +62,9 @@ impl Checker<'_> {
 
     /// A fused component runs in its importer's cell, under its importer's name.
     fn own_settings(&mut self, component: usize) {
-        for given in self.spec(component).given.clone() {
+        let spec = self.spec(component);
+        let given: Vec<_> = spec.given.iter().chain(&spec.resident_keys).cloned().collect();
+        for given in given {
             let key = given.value;
             let message = format!("`{}` is fused, and cannot have its own `{key}`", self.name(component));
             let help = format!(

@@ -163,6 +163,9 @@ pub(crate) const DURATION_BOUNDS: (std::time::Duration, std::time::Duration) =
 /// The largest size that can be written: far above any machine, far below where sums overflow.
 pub(crate) const SIZE_MAX: u64 = 1 << 44;
 
+/// The largest count of restarts: each is remembered for its time.
+pub(crate) const MAX_RESTARTS: u32 = 65_536;
+
 /// The least memory that is of any use to a guest: one page.
 pub(crate) const MEMORY_MIN: u64 = 1 << 16;
 
@@ -183,6 +186,12 @@ const DIRS: &str = "component.*.grants.dirs[]";
 const BUDGET: &str = "component.*.budget";
 const EDGE: &str = "component.*.edge.*";
 const HTTP: &str = "trigger.http[]";
+const GROUP: &str = "group.*";
+const INTENSITY: &str = "component.*.intensity";
+const GROUP_INTENSITY: &str = "group.*.intensity";
+const APP_INTENSITY: &str = "app.intensity";
+const BACKOFF: &str = "component.*.backoff";
+const RECYCLE: &str = "component.*.recycle";
 
 /// Every key.
 pub const KEYS: &[Key] = &[
@@ -190,7 +199,7 @@ pub const KEYS: &[Key] = &[
         name: "app",
         kind: Kind::Table("app"),
         required: true,
-        meaning: "What the app is called.",
+        meaning: "What the app is called, and when it as a whole gives up.",
         example: "{ name = \"press\" }",
         ..KEY
     },
@@ -207,6 +216,14 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Table("trigger"),
         meaning: "What starts components from outside.",
         example: "{ http = [{ route = \"/...\", component = \"web\" }] }",
+        ..KEY
+    },
+    Key {
+        name: "group",
+        kind: Kind::Named(GROUP),
+        default: Some("{}"),
+        meaning: "Resident components that are started, stopped and restarted together, each group under a name of its own.",
+        example: "{ store = { members = [\"db\", \"cache\"] } }",
         ..KEY
     },
     Key {
@@ -228,6 +245,24 @@ pub const KEYS: &[Key] = &[
         ..KEY
     },
     Key {
+        place: "app",
+        name: "intensity",
+        kind: Kind::Table(APP_INTENSITY),
+        meaning: "How many of its residents and groups that gave up the app restarts.",
+        exceeded: "The app is down: the worker process ends, and the supervisor replaces it. Without this key the app never goes down; what gave up rests instead.",
+        example: "{ max = 3, within = \"1m\" }",
+        ..KEY
+    },
+    Key {
+        place: "app",
+        name: "rest",
+        kind: Kind::Text(Form::Duration),
+        default: Some("\"30s\""),
+        meaning: "How long a resident or a group that gave up is down before it is started again, where the app has no `intensity`.",
+        example: "\"5m\"",
+        ..KEY
+    },
+    Key {
         place: COMPONENT,
         name: "source",
         kind: Kind::Text(Form::Path),
@@ -241,8 +276,55 @@ pub const KEYS: &[Key] = &[
         name: "lifetime",
         kind: Kind::Choice(&["call", "request", "resident"]),
         default: Some("\"request\""),
-        meaning: "How long a cell of it lives: one call, one request with everything it sets off, or until it fails.",
+        meaning: "How long a cell of it lives: one call, one request with everything it sets off, or from the app's start until it fails.",
         example: "\"resident\"",
+        ..KEY
+    },
+    Key {
+        place: COMPONENT,
+        name: "instances",
+        kind: Kind::Count(1, 4096),
+        default: Some("1"),
+        meaning: "Only for residents: how many cells of it there are, in each worker.",
+        exceeded: "Calls wait in the queue.",
+        example: "4",
+        ..KEY
+    },
+    Key {
+        place: COMPONENT,
+        name: "restart",
+        kind: Kind::Choice(&["permanent", "transient", "temporary"]),
+        default: Some("\"permanent\""),
+        meaning: "Only for residents: whether a cell that ended is started again: always, only after a failure, or never.",
+        example: "\"transient\"",
+        ..KEY
+    },
+    Key {
+        place: COMPONENT,
+        name: "intensity",
+        kind: Kind::Table(INTENSITY),
+        default: Some("{}"),
+        meaning: "Only for residents: how many restarts are made in how much time.",
+        exceeded: "The component gives up: its group decides what follows, or the app.",
+        example: "{ max = 10, within = \"1m\" }",
+        ..KEY
+    },
+    Key {
+        place: COMPONENT,
+        name: "backoff",
+        kind: Kind::Table(BACKOFF),
+        default: Some("{}"),
+        meaning: "Only for residents: how long to wait before a restart, shortened at random by up to a half.",
+        example: "{ first = \"50ms\", most = \"10s\" }",
+        ..KEY
+    },
+    Key {
+        place: COMPONENT,
+        name: "recycle",
+        kind: Kind::Table(RECYCLE),
+        default: Some("{}"),
+        meaning: "Only for residents: when a cell is replaced by a fresh one although nothing is wrong with it. No call fails for that.",
+        example: "{ calls = 10000, age = \"1h\" }",
         ..KEY
     },
     Key {
@@ -520,6 +602,130 @@ pub const KEYS: &[Key] = &[
         required: true,
         meaning: "The component that handles it: it exports `wasi:http/incoming-handler` (0.2) or `wasi:http/handler` (0.3).",
         example: "\"web\"",
+        ..KEY
+    },
+    Key {
+        place: INTENSITY,
+        name: "max",
+        kind: Kind::Count(0, MAX_RESTARTS),
+        default: Some("3"),
+        meaning: "So many restarts.",
+        example: "10",
+        ..KEY
+    },
+    Key {
+        place: INTENSITY,
+        name: "within",
+        kind: Kind::Text(Form::Duration),
+        default: Some("\"5s\""),
+        meaning: "The time in which they are counted.",
+        example: "\"1m\"",
+        ..KEY
+    },
+    Key {
+        place: BACKOFF,
+        name: "first",
+        kind: Kind::Text(Form::Duration),
+        default: Some("\"10ms\""),
+        meaning: "Before the first restart; each further one within the intensity's time waits twice as long.",
+        example: "\"50ms\"",
+        ..KEY
+    },
+    Key {
+        place: BACKOFF,
+        name: "most",
+        kind: Kind::Text(Form::Duration),
+        default: Some("\"5s\""),
+        meaning: "No restart waits longer than this.",
+        example: "\"10s\"",
+        ..KEY
+    },
+    Key {
+        place: RECYCLE,
+        name: "calls",
+        kind: Kind::Count(1, u32::MAX),
+        meaning: "After so many calls.",
+        example: "10000",
+        ..KEY
+    },
+    Key {
+        place: RECYCLE,
+        name: "age",
+        kind: Kind::Text(Form::Duration),
+        meaning: "After so much time.",
+        example: "\"1h\"",
+        ..KEY
+    },
+    Key {
+        place: RECYCLE,
+        name: "memory",
+        kind: Kind::Text(Form::Size),
+        meaning: "Once it holds so much memory after a call.",
+        example: "\"32MiB\"",
+        ..KEY
+    },
+    Key {
+        place: GROUP,
+        name: "members",
+        kind: Kind::List(Form::Name),
+        required: true,
+        meaning: "Resident components, or other groups, in the order in which they start; they stop in the reverse order.",
+        example: "[\"db\", \"cache\"]",
+        ..KEY
+    },
+    Key {
+        place: GROUP,
+        name: "strategy",
+        kind: Kind::Choice(&["one-for-one", "one-for-all", "rest-for-one"]),
+        default: Some("\"one-for-one\""),
+        meaning: "Who is restarted when a member ends: that one, all of them, or that one and those that start after it.",
+        example: "\"one-for-all\"",
+        ..KEY
+    },
+    Key {
+        place: GROUP,
+        name: "intensity",
+        kind: Kind::Table(GROUP_INTENSITY),
+        default: Some("{}"),
+        meaning: "How many members that gave up the group restarts in how much time.",
+        exceeded: "The group ends its members and gives up itself.",
+        example: "{ max = 5, within = \"1m\" }",
+        ..KEY
+    },
+    Key {
+        place: GROUP_INTENSITY,
+        name: "max",
+        kind: Kind::Count(0, MAX_RESTARTS),
+        default: Some("3"),
+        meaning: "So many restarts.",
+        example: "10",
+        ..KEY
+    },
+    Key {
+        place: GROUP_INTENSITY,
+        name: "within",
+        kind: Kind::Text(Form::Duration),
+        default: Some("\"5s\""),
+        meaning: "The time in which they are counted.",
+        example: "\"1m\"",
+        ..KEY
+    },
+    Key {
+        place: APP_INTENSITY,
+        name: "max",
+        kind: Kind::Count(0, MAX_RESTARTS),
+        default: Some("3"),
+        meaning: "So many restarts.",
+        example: "10",
+        ..KEY
+    },
+    Key {
+        place: APP_INTENSITY,
+        name: "within",
+        kind: Kind::Text(Form::Duration),
+        default: Some("\"5s\""),
+        meaning: "The time in which they are counted.",
+        example: "\"1m\"",
         ..KEY
     },
 ];

@@ -324,6 +324,10 @@ fn describe(place: &str) -> String {
         "component.*.grants.dirs[]" => "an entry of `dirs`".to_owned(),
         "component.*.budget" => "`budget`".to_owned(),
         "component.*.edge.*" => "an edge".to_owned(),
+        "group.*" => "a group".to_owned(),
+        "component.*.intensity" | "group.*.intensity" | "app.intensity" => "`intensity`".to_owned(),
+        "component.*.backoff" => "`backoff`".to_owned(),
+        "component.*.recycle" => "`recycle`".to_owned(),
         "trigger.http[]" => "an HTTP trigger".to_owned(),
         other => format!("`{other}`"),
     }

@@ -310,6 +310,23 @@ const CASES: &[Case] = &[
         ],
     ),
     (
+        "residents_keys_of_others",
+        web!(
+            "instances = 2\nrestart = \"transient\"\nintensity = { max = 1 }\nbackoff = { first = \"1s\" }\nrecycle = { calls = 1 }\n"
+        ),
+        NOTHING,
+    ),
+    (
+        "groups_that_cannot_be",
+        "[app]\nname = \"t\"\nintensity = { max = 1 }\nrest = \"1m\"\n[component.web]\nsource = \"web.wasm\"\n[component.db]\nsource = \"db.wasm\"\nlifetime = \"resident\"\nrecycle = { memory = \"1GiB\" }\n[group.Store]\nmembers = [\"db\", \"web\", \"cach\"]\nstrategy = \"one-for-al\"\n[group.cache]\nmembers = [\"db\", \"db\"]\n[group.web]\nmembers = []\n[group.none]\n",
+        &[("web", ""), ("db", "")],
+    ),
+    (
+        "groups_in_a_circle",
+        "[app]\nname = \"t\"\n[component.web]\nsource = \"web.wasm\"\n[group.a]\nmembers = [\"b\"]\n[group.b]\nmembers = [\"c\"]\n[group.c]\nmembers = [\"a\"]\n[group.self]\nmembers = [\"self\"]\n",
+        NOTHING,
+    ),
+    (
         "ten_problems_at_once",
         r#"[app]
 name = "Press"

@@ -1,5 +1,7 @@
 //! A sound app as text: one screen for a small app, in the order in which a person asks.
 
+mod supervised;
+
 use std::{fmt::Write as _, time::Duration};
 
 use watertight::PoolPlan;
@@ -8,6 +10,7 @@ use watertight_model::{
     blast::{Fate, FunctionName, Radius, Reach},
     budget::Budget,
     report::{ComponentReport, EdgeReport, Report},
+    supervision::Residence,
 };
 
 /// Lays the report out. Writing to a `String` does not fail: results of `write!` are dropped throughout.
@@ -25,6 +28,9 @@ pub(super) fn lay_out(report: &Report, pools: &[PoolPlan]) -> String {
         for route in &report.routes {
             let _ = writeln!(out, "  {:width$}  {}", route.route, route.component);
         }
+    }
+    if let Some(supervision) = &report.supervision {
+        supervised::lay_out(&mut out, supervision, report);
     }
     out.push_str("\nBlast radius\n");
     report.blast.radii.iter().for_each(|radius| lay_out_radius(&mut out, radius));
@@ -44,7 +50,10 @@ fn lay_out_component(out: &mut String, component: &ComponentReport) {
         (Wall::Fused, _) => "fused into the cells of those who use it: no isolation".to_owned(),
         (Wall::Cell, Lifetime::Call) => "a cell of its own for every call".to_owned(),
         (Wall::Cell, Lifetime::Request) => "a cell of its own for every request".to_owned(),
-        (Wall::Cell, Lifetime::Resident) => "cells of its own that stay from request to request".to_owned(),
+        (Wall::Cell, Lifetime::Resident) => match &component.residence {
+            Some(Residence { instances: 2.., .. }) => "cells of its own that stay from request to request".to_owned(),
+            Some(_) | None => "a cell of its own that stays from request to request".to_owned(),
+        },
     };
     let _ = writeln!(out, "  {} ({})", component.name, component.source.display());
     field(out, "wall", &wall);
