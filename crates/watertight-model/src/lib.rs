@@ -40,4 +40,5 @@ pub mod report;
 mod signature;
 pub mod supervision;
 pub mod usage;
+pub mod value;
 mod version;

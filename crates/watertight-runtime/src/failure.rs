@@ -1,11 +1,11 @@
 //! The airlock: the one place that says what a failure is, and the one that says what its caller sees.
 
 use watertight_model::{
-    app::{Component, OnFailure},
+    app::Component,
     failure::{CallError, FailureKind},
 };
 
-use crate::membrane::Malformed;
+use crate::membrane::{Frame, Malformed, Template};
 
 /// The runtime itself broke off a guest.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -113,16 +113,18 @@ pub struct ExitStatus(pub i32);
 /// What a caller sees of a failed call.
 #[derive(Debug)]
 pub(crate) enum Seen {
-    /// The function returns its error, with this text where it takes one.
-    Error(String),
+    /// The function returns this.
+    Value(Template),
     /// The caller traps.
-    Trap(DependencyFailed),
+    Trap,
 }
 
-/// Turns a failure into what the caller sees.
-pub(crate) fn seen(error: CallError, policy: OnFailure) -> Seen {
-    match policy {
-        OnFailure::ErrorText | OnFailure::ErrorEmpty => Seen::Error(error.to_string()),
-        OnFailure::Trap => Seen::Trap(DependencyFailed(error)),
+impl Seen {
+    /// Turns a failure into what the caller sees.
+    pub(crate) fn of(&self, error: CallError) -> Result<Frame, DependencyFailed> {
+        match self {
+            Self::Value(template) => Ok(template.fill(&error.to_string())),
+            Self::Trap => Err(DependencyFailed(error)),
+        }
     }
 }

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! [`plan`] says how a type is laid out, [`lift`] and [`lower`] move it, [`handles`] turns one cell's handles into
-//! another's, [`pump`] carries streams and futures, [`raw`] is how Wasmtime calls all this, and [`link`] puts it in place when an app is loaded.
+//! another's, [`pump`] carries streams and futures, [`template`] makes the values that a manifest sets, [`text`] shows values to people, [`raw`] is how
+//! Wasmtime calls all this, and [`link`] puts it in place when an app is loaded.
 
 mod frame;
 mod handles;
@@ -19,19 +20,22 @@ mod plan;
 mod plans;
 mod pump;
 mod raw;
+mod template;
+#[cfg_attr(not(test), allow(dead_code, reason = "for postmortems, which show the calls before a failure"))]
+mod text;
+mod types;
 
 use std::{sync::Arc, time::Duration};
 
 use parking_lot::RwLock;
 use wasmtime::component::ResourceType;
 use watertight_model::{
-    app::{ComponentId, EdgeId, FunctionId, OnFailure},
+    app::{ComponentId, EdgeId, FunctionId},
     event::{Call, Event, Outcome},
     failure::CallError,
 };
 
 pub use self::link::{EdgeError, Uncarried};
-use self::raw::Content;
 pub(crate) use self::{
     frame::Frame,
     handles::{Entry, Lent, Proxy, StoreAccess, pack, restore, take_back, unpack},
@@ -39,6 +43,8 @@ pub(crate) use self::{
     malformed::Malformed,
     plans::forget,
     pump::Pumps,
+    template::Template,
+    types::FunctionTypes,
 };
 use crate::{
     clock::Moment,
@@ -57,12 +63,15 @@ pub(crate) struct EdgeFunction {
     export: ExportedFunction,
     /// The smaller of the edge's own deadline and the callee's.
     deadline: Duration,
-    on_failure: OnFailure,
+    /// What the caller gets when a call has failed.
+    seen: Seen,
+    #[allow(dead_code, reason = "for postmortems, which show the calls before a failure")]
+    types: FunctionTypes,
 }
 
 impl EdgeFunction {
     /// Calls the function in the callee's own cell. What the caller gets when that fails is decided by the airlock.
-    async fn call<T: CellData>(&self, mut caller: impl StoreAccess<T>, arguments: Frame) -> wasmtime::Result<Content> {
+    async fn call<T: CellData>(&self, mut caller: impl StoreAccess<T>, arguments: Frame) -> wasmtime::Result<Frame> {
         let began = Moment::now();
         let (tree, callers_deadline) = caller.tree()?;
         let deadline = shrink(began, callers_deadline, self.deadline);
@@ -83,10 +92,9 @@ impl EdgeFunction {
             bytes_out,
             outcome,
         }));
-        match result.map_err(|error| failure::seen(error, self.on_failure)) {
-            Ok(results) => Ok(Content::Frame(results)),
-            Err(Seen::Error(text)) => Ok(Content::Error(text)),
-            Err(Seen::Trap(error)) => Err(error.into()),
+        match result {
+            Ok(results) => Ok(results),
+            Err(error) => Ok(self.seen.of(error)?),
         }
     }
 

@@ -5,11 +5,7 @@
 
 use std::cell::RefCell;
 
-use super::{
-    handles::Handle,
-    malformed::Malformed,
-    plan::{Shape, Step},
-};
+use super::{handles::Handle, malformed::Malformed, plan::Shape};
 
 /// The most bytes one frame may hold. A guest can name the same megabyte a thousand times in one list of strings.
 pub(crate) const MAX_FRAME_BYTES: usize = 128 << 20;
@@ -48,8 +44,20 @@ pub(crate) struct FrameFull(usize);
 impl Frame {
     /// A frame with room for a tuple of this shape, zeroed.
     pub(crate) fn new(root: &Shape) -> Self {
+        Self::zeroed(root.size)
+    }
+
+    /// A frame of so many zeros.
+    pub(super) fn zeroed(size: usize) -> Self {
         let mut bytes = spare();
-        bytes.resize(root.size, 0);
+        bytes.resize(size, 0);
+        Self { bytes, handles: Vec::new(), most: MAX_FRAME_BYTES }
+    }
+
+    /// A frame of these bytes, which name no handles.
+    pub(crate) fn copied(from: &[u8]) -> Self {
+        let mut bytes = spare();
+        bytes.extend_from_slice(from);
         Self { bytes, handles: Vec::new(), most: MAX_FRAME_BYTES }
     }
 
@@ -59,24 +67,6 @@ impl Frame {
         let mut frame = Self::new(root);
         frame.most = most;
         frame
-    }
-
-    /// The frame of a `result` that is an error, with this text where the error is a string.
-    pub(crate) fn error(root: &Shape, text: &str) -> Result<Self, Malformed> {
-        let Some(Step::Variant { at, payload, cases, .. }) = root.memory.first() else {
-            return Err(Malformed::Discriminant);
-        };
-        let mut frame = Self::new(root);
-        frame.bytes[*at] = 1;
-        let Some(Some(error)) = cases.get(1) else { return Ok(frame) };
-        if let Some(Step::String { at: inner }) = error.memory.first() {
-            let start = u32::try_from(frame.append(1, text.as_bytes())?).map_err(|_| Malformed::OutOfBounds)?;
-            let len = u32::try_from(text.len()).map_err(|_| Malformed::OutOfBounds)?;
-            let range = at + payload + inner;
-            frame.bytes[range..range + 4].copy_from_slice(&start.to_le_bytes());
-            frame.bytes[range + 4..range + 8].copy_from_slice(&len.to_le_bytes());
-        }
-        Ok(frame)
     }
 
     /// How many bytes it holds.

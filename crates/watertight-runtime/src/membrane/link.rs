@@ -16,15 +16,20 @@ use wasmtime::{
         types::{ComponentFunc, ComponentItem},
     },
 };
-use watertight_model::app::{App, Edge, EdgeShape, FunctionId};
+use watertight_model::{
+    app::{App, Edge, EdgeShape, Function, FunctionId, OnFailure},
+    value::Value,
+};
 
 use super::{
     EdgeFunction, Frame,
     handles::drop_proxy,
     plan::MAX_FLAT_PARAMS,
-    raw::{Content, FEW, FewParams, Params, Probe, Values},
+    raw::{FEW, FewParams, Params, Values},
+    template::{Misfit, Template},
+    types::FunctionTypes,
 };
-use crate::host::CellData;
+use crate::{failure::Seen, host::CellData};
 
 /// Why an edge cannot be put in place.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +47,18 @@ pub enum EdgeError {
     /// A type that no membrane carries yet.
     #[error(transparent)]
     Uncarried(#[from] Box<Uncarried>),
+    /// The value that a caller is to get of a failure cannot be made.
+    #[error("`{function}` of `{import}`, which `{importer}` calls: {error}; change `return` in its `on-failure`")]
+    Value {
+        /// The caller.
+        importer: String,
+        /// The interface.
+        import: String,
+        /// The function.
+        function: String,
+        /// Why not.
+        error: String,
+    },
     /// Wasmtime refused a definition.
     #[error("`{import}` of `{importer}`: {error}")]
     Linker {
@@ -126,7 +143,7 @@ impl ExportedFunction {
         let function = accessor
             .with(|access| instance.get_func(access, self.index))
             .ok_or_else(|| wasmtime::Error::msg("an export that was there at load is gone"))?;
-        let arguments = Values(Content::Frame(arguments));
+        let arguments = Values(arguments);
         macro_rules! by_arity {
             ($($n:literal)*) => {
                 match self.results {
@@ -138,20 +155,18 @@ impl ExportedFunction {
                 }
             };
         }
-        by_arity!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16).into_frame()
+        Ok(by_arity!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16))
     }
 }
 
 impl TypedExport {
     pub(crate) async fn call<T: Send>(self, store: &mut Store<T>, arguments: Frame) -> wasmtime::Result<Frame> {
-        let content = Content::Frame(arguments);
-        let results = match self.0 {
-            Typed::FewToNone(function) => function.call_async(store, Values(content)).await?.0,
-            Typed::FewToOne(function) => function.call_async(store, Values(content)).await?.0,
-            Typed::ManyToNone(function) => function.call_async(store, Values(content)).await?.0,
-            Typed::ManyToOne(function) => function.call_async(store, Values(content)).await?.0,
-        };
-        results.into_frame()
+        Ok(match self.0 {
+            Typed::FewToNone(function) => function.call_async(store, Values(arguments)).await?.0,
+            Typed::FewToOne(function) => function.call_async(store, Values(arguments)).await?.0,
+            Typed::ManyToNone(function) => function.call_async(store, Values(arguments)).await?.0,
+            Typed::ManyToOne(function) => function.call_async(store, Values(arguments)).await?.0,
+        })
     }
 }
 
@@ -236,7 +251,7 @@ impl Placing<'_> {
         ty: &ComponentFunc,
     ) -> Result<(), EdgeError> {
         let edge = self.edge;
-        self.carried(name, ty)?;
+        let types = self.carried(name, ty)?;
         let Some(known) = edge.functions.iter().position(|function| function.name == name) else {
             return Err(self.missing(edge.importer, "function", name));
         };
@@ -248,7 +263,8 @@ impl Placing<'_> {
             exporter: edge.exporter,
             export,
             deadline: edge.deadline.map_or(exporter.budget.deadline, |own| own.min(exporter.budget.deadline)),
-            on_failure: edge.functions[known].on_failure,
+            seen: self.seen(&edge.functions[known], &types)?,
+            types,
         };
         let parameters = ty.params().map(|(_, ty)| flat_count(&ty)).fold(0, usize::saturating_add);
         let shape = Shape { parameters, returns: ty.results().len() > 0, asynchronous: ty.async_() };
@@ -298,10 +314,26 @@ impl Placing<'_> {
         Ok(function)
     }
 
+    /// What the caller gets in the end, when a call has failed.
+    fn seen(&self, function: &Function, types: &FunctionTypes) -> Result<Seen, EdgeError> {
+        let value = match &function.on_failure {
+            OnFailure::Trap => return Ok(Seen::Trap),
+            OnFailure::ErrorText => Value::error(Some(Value::Message)),
+            OnFailure::ErrorEmpty => Value::error(None),
+        };
+        let misfit = |error: Misfit| EdgeError::Value {
+            importer: self.app.component(self.edge.importer).name.clone(),
+            import: self.edge.import.clone(),
+            function: function.name.clone(),
+            error: error.to_string(),
+        };
+        Template::new(Some(&value), types).map(Seen::Value).map_err(misfit)
+    }
+
     /// Refuses what no membrane carries yet.
-    fn carried(&self, name: &str, ty: &ComponentFunc) -> Result<(), EdgeError> {
+    fn carried(&self, name: &str, ty: &ComponentFunc) -> Result<FunctionTypes, EdgeError> {
         let component = &self.components[self.edge.importer.0 as usize];
-        ty.typecheck::<Probe, Probe>(&component.component_type().instance_type()).map_err(|reason| {
+        FunctionTypes::of(ty, &component.component_type().instance_type()).map_err(|reason| {
             let component = |id| self.app.component(id).name.clone();
             EdgeError::from(Box::new(Uncarried {
                 function: name.into(),
@@ -371,12 +403,12 @@ fn define_as<T: CellData, const PARAMETERS: usize, const RESULTS: usize>(
     if asynchronous {
         place.func_wrap_concurrent(name, move |caller: &Accessor<T>, arguments: Values<PARAMETERS>| {
             let function = Arc::clone(&function);
-            Box::pin(async move { function.call(caller, arguments.0.into_frame()?).await.map(Values::<RESULTS>) })
+            Box::pin(async move { function.call(caller, arguments.0).await.map(Values::<RESULTS>) })
         })
     } else {
         place.func_wrap_async(name, move |caller: StoreContextMut<'_, T>, arguments: Values<PARAMETERS>| {
             let function = Arc::clone(&function);
-            Box::new(async move { function.call(caller, arguments.0.into_frame()?).await.map(Values::<RESULTS>) })
+            Box::new(async move { function.call(caller, arguments.0).await.map(Values::<RESULTS>) })
         })
     }
 }

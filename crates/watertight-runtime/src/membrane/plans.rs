@@ -27,6 +27,23 @@ thread_local! {
     static RECENTLY: RefCell<[Option<Recent>; RECENT]> = const { RefCell::new([const { None }; RECENT]) };
 }
 
+thread_local! {
+    /// The tuples that are being looked at: see [`watch`].
+    static WATCHED: RefCell<Vec<InterfaceType>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Runs what checks the types of a function, and gives the tuples that it checked.
+pub(super) fn watch<R>(check: impl FnOnce() -> R) -> (R, Vec<InterfaceType>) {
+    WATCHED.take();
+    let result = check();
+    (result, WATCHED.take())
+}
+
+/// Notes a tuple for [`watch`]: Wasmtime shows it to a static function, which knows nothing of who asked.
+pub(super) fn note(ty: InterfaceType) {
+    WATCHED.with_borrow_mut(|watched| watched.push(ty));
+}
+
 /// A type that was never checked was asked for: a bug of the host, not of a guest.
 #[derive(Debug, thiserror::Error)]
 #[error("no plan was compiled for this type")]

@@ -38,7 +38,7 @@ use super::{
 
 /// The parameters or results of a function, in `N` core values.
 #[derive(Debug)]
-pub(super) struct Values<const N: usize>(pub(super) Content);
+pub(super) struct Values<const N: usize>(pub(super) Frame);
 
 /// Parameters of a call into a guest. One type serves every arity, since the core function reads what it needs; but most
 /// functions have few, and every value is written.
@@ -48,15 +48,6 @@ pub(super) const FEW: usize = 4;
 
 /// Parameters and results that are only looked at: whether their types can cross at all.
 pub(super) type Probe = Values<{ MAX_FLAT_PARAMS + 1 }>;
-
-/// What crosses.
-#[derive(Debug)]
-pub(super) enum Content {
-    /// Lifted values.
-    Frame(Frame),
-    /// The error of the function's result type, with a text where it takes one.
-    Error(String),
-}
 
 // SAFETY: `Lower` is an array of `ValRaw`, and `typecheck` accepts a type only after compiling the plan by which the
 // lifting and lowering below follow it.
@@ -70,6 +61,7 @@ unsafe impl<const N: usize> ComponentType for Values<N> {
     fn typecheck(ty: &InterfaceType, types: &InstanceType<'_>) -> wasmtime::Result<()> {
         if N > MAX_FLAT_PARAMS {
             Plan::compile(*ty, types)?;
+            plans::note(*ty);
             return Ok(());
         }
         Ok(plans::file(*ty, types)?)
@@ -91,14 +83,14 @@ unsafe impl<const N: usize> Lift for Values<N> {
             Some(pointer) if plan.shape.flat_count > N => lift::from_memory(cx, &plan.shape, pointer.get_u32()),
             _ => lift::from_flat(cx, &plan.shape, values),
         };
-        Ok(Self(Content::Frame(frame?)))
+        Ok(Self(frame?))
     }
 
     fn linear_lift_from_memory(cx: &mut LiftContext<'_>, ty: InterfaceType, bytes: &[u8]) -> wasmtime::Result<Self> {
         let plan = plans::find(cx.types, ty)?;
         let pointer = bytes.as_ptr().addr() - cx.memory().as_ptr().addr();
         let pointer = u32::try_from(pointer).map_err(|_| Malformed::OutOfBounds)?;
-        Ok(Self(Content::Frame(lift::from_memory(cx, &plan.shape, pointer)?)))
+        Ok(Self(lift::from_memory(cx, &plan.shape, pointer)?))
     }
 }
 
@@ -112,17 +104,16 @@ unsafe impl<const N: usize> Lower for Values<N> {
     ) -> wasmtime::Result<()> {
         let plan = plans::find(cx.types, ty)?;
         let mut values = [ValRaw::u64(0); N];
-        self.0.with_frame(&plan, |frame| {
-            if plan.shape.flat_count <= N {
-                return lower::to_flat(cx, &plan.shape, frame, &mut FlatOut::new(&mut values));
-            }
+        let mut flat = FlatOut::new(&mut values);
+        if plan.shape.flat_count <= N {
+            lower::to_flat(cx, &plan.shape, &self.0, &mut flat)?;
+        } else if plan.shape.flat_count <= MAX_FLAT_PARAMS {
             // They pass flat, and there is no room for them: the core function would read past the end.
-            if plan.shape.flat_count <= MAX_FLAT_PARAMS {
-                return Err(Malformed::Arity.into());
-            }
-            let pointer = lower::to_fresh_memory(cx, &plan.shape, frame)?;
-            Ok(FlatOut::new(&mut values).push(pointer.into())?)
-        })?;
+            return Err(Malformed::Arity.into());
+        } else {
+            let pointer = lower::to_fresh_memory(cx, &plan.shape, &self.0)?;
+            flat.push(pointer.into())?;
+        }
         out.write(values);
         Ok(())
     }
@@ -134,24 +125,7 @@ unsafe impl<const N: usize> Lower for Values<N> {
         pointer: usize,
     ) -> wasmtime::Result<()> {
         let plan = plans::find(cx.types, ty)?;
-        self.0.with_frame(&plan, |frame| lower::to_memory(cx, &plan.shape, frame, pointer))
-    }
-}
-
-impl Content {
-    /// What was lifted. Only the membrane itself makes errors, for lowering.
-    pub(super) fn into_frame(self) -> wasmtime::Result<Frame> {
-        match self {
-            Self::Frame(frame) => Ok(frame),
-            Self::Error(text) => Err(wasmtime::Error::msg(text)),
-        }
-    }
-
-    fn with_frame<R>(&self, plan: &Plan, run: impl FnOnce(&Frame) -> wasmtime::Result<R>) -> wasmtime::Result<R> {
-        match self {
-            Self::Frame(frame) => run(frame),
-            Self::Error(text) => run(&Frame::error(&plan.shape, text)?),
-        }
+        lower::to_memory(cx, &plan.shape, &self.0, pointer)
     }
 }
 
@@ -208,7 +182,7 @@ unsafe impl<const SIZE: usize, const ALIGN: u32> Lift for Element<SIZE, ALIGN> {
     }
 
     fn linear_lift_from_memory(cx: &mut LiftContext<'_>, ty: InterfaceType, bytes: &[u8]) -> wasmtime::Result<Self> {
-        Ok(Self(Values::<0>::linear_lift_from_memory(cx, ty, bytes)?.0.into_frame()?))
+        Ok(Self(Values::<0>::linear_lift_from_memory(cx, ty, bytes)?.0))
     }
 }
 
