@@ -31,7 +31,7 @@ pub(crate) fn of_server(args: EventsArgs, app: &Arc<App>) -> io::Result<Arc<Bus>
 pub(crate) fn of_run(args: EventsArgs, app: &Arc<App>) -> io::Result<Arc<Bus>> {
     let mut bus = Bus::new();
     match args.format {
-        Format::Text => bus.add("log", human(args, app)?.without(&[Kind::RootFailed]))?,
+        Format::Text => bus.add("log", human(args, app)?.without_roots())?,
         Format::Json => {
             let sink = JsonLines::new(terminal::stderr_file()?, Arc::clone(app), interest(args), std::process::id());
             bus.add("json", sink)?;
@@ -60,8 +60,15 @@ fn human(args: EventsArgs, app: &Arc<App>) -> io::Result<HumanLog<std::fs::File>
 }
 
 fn interest(args: EventsArgs) -> Interest {
-    let failures =
-        Interest::in_kinds(&[Kind::CallFailed, Kind::RootFailed, Kind::CellEjected, Kind::Denied, Kind::Worker]);
+    let failures = Interest::in_kinds(&[
+        Kind::CallFailed,
+        Kind::RootFailed,
+        Kind::CellEjected,
+        Kind::Failure,
+        Kind::Postmortem,
+        Kind::Denied,
+        Kind::Worker,
+    ]);
     match (args.verbose, args.quiet) {
         (true, _) => Interest::all(),
         (_, true) => failures,

@@ -47,6 +47,10 @@ pub enum Event {
         /// What it used. What it held is gone with it, but for the peak of its memory.
         usage: CellUsage,
     },
+    /// A cell failed and is thrown out: the one time that says why in words.
+    Failure(Failure),
+    /// What is known of a failed cell was written down.
+    Postmortem(Postmortem),
     /// A component tried what the manifest does not grant.
     Denied {
         /// Who tried.
@@ -127,6 +131,36 @@ pub struct Root {
     pub duration: Duration,
     /// How it ended.
     pub outcome: Outcome,
+}
+
+/// Why a cell failed.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Failure {
+    /// The call tree it served; none where it failed before it could serve any.
+    pub tree: Option<TreeId>,
+    /// The cell.
+    pub cell: CellId,
+    /// Of which component.
+    pub component: ComponentId,
+    /// What happened.
+    pub kind: FailureKind,
+    /// One line for people, and the next step where there is one.
+    pub detail: String,
+    /// Whether the cell was the root of its call tree: who started that call is told by its answer, too.
+    pub root: bool,
+}
+
+/// Where a postmortem lies.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Postmortem {
+    /// The component that failed.
+    pub component: ComponentId,
+    /// What happened.
+    pub kind: FailureKind,
+    /// Its folder.
+    pub folder: std::path::PathBuf,
+    /// The source line that failed, where it is known: `src/lib.rs:41`.
+    pub at: Option<String>,
 }
 
 /// How a call ended.

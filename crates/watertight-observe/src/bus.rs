@@ -215,6 +215,10 @@ impl Drop for Ended {
 /// What a record takes in memory.
 fn weight(record: &Record) -> usize {
     let text = match &record.event {
+        Event::Failure(failure) => failure.detail.len(),
+        Event::Postmortem(postmortem) => {
+            postmortem.folder.as_os_str().len() + postmortem.at.as_ref().map_or(0, String::len)
+        }
         Event::Denied { denial, .. } => denial.attempt.len() + denial.remedy.len(),
         Event::Log { line, .. } => line.len(),
         Event::Request(request) => request.method.len() + request.path.len(),

@@ -6,21 +6,22 @@
 mod supervised;
 
 use std::{
-    borrow::Cow,
     fmt::{self, Write as _},
     io::Write,
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use watertight_model::{
     app::{App, Component, ComponentId},
-    event::{Call, CellEnd, Denial, Event, LogStream, Outcome, Request, Root, WorkerChange},
+    event::{Call, CellEnd, Denial, Event, Failure, LogStream, Outcome, Postmortem, Request, Root, WorkerChange},
     failure::FailureKind,
 };
 
 use crate::{
     bus::{Record, Sink},
+    clean::clean,
+    flood::Flood,
     kind::{Interest, Kind},
     lines::Lines,
     names::Names,
@@ -41,8 +42,16 @@ pub enum Detail {
 
 impl Detail {
     fn interest(self) -> Interest {
-        let quiet =
-            [Kind::CallFailed, Kind::RootFailed, Kind::Denied, Kind::Worker, Kind::ResidentFailed, Kind::Dropped];
+        let quiet = [
+            Kind::Failure,
+            Kind::Postmortem,
+            Kind::CallFailed,
+            Kind::RootFailed,
+            Kind::Denied,
+            Kind::Worker,
+            Kind::ResidentFailed,
+            Kind::Dropped,
+        ];
         match self {
             Self::Quiet => Interest::in_kinds(&quiet),
             Self::Normal => {
@@ -73,18 +82,79 @@ pub struct HumanLog<W> {
     interest: Interest,
     style: HumanStyle,
     line: String,
+    flood: Flood,
+    /// The failure of a call's own cell is told once, by the cell.
+    cells_tell: bool,
+    roots: bool,
 }
 
 impl<W: Write + Send + 'static> HumanLog<W> {
     /// Writes to `out`, each line in one piece.
     pub fn new(out: W, app: Arc<App>, detail: Detail, style: HumanStyle) -> Self {
-        Self { lines: Lines::new(out), names: Names::new(app), interest: detail.interest(), style, line: String::new() }
+        Self {
+            lines: Lines::new(out),
+            names: Names::new(app),
+            interest: detail.interest(),
+            style,
+            line: String::new(),
+            flood: Flood::default(),
+            cells_tell: detail != Detail::Verbose,
+            roots: true,
+        }
     }
 
-    /// Leaves out these kinds.
+    /// Leaves out how root calls fail: whoever started them says it.
     #[must_use]
-    pub fn without(self, kinds: &[Kind]) -> Self {
-        Self { interest: self.interest.without(Interest::in_kinds(kinds)), ..self }
+    pub fn without_roots(self) -> Self {
+        let interest = self.interest.without(Interest::in_kinds(&[Kind::RootFailed]));
+        Self { interest, roots: false, ..self }
+    }
+
+    /// Whether an event gets a line.
+    fn shows(&mut self, record: &Record) -> bool {
+        let component = match &record.event {
+            Event::Failure(failure) if self.twice(failure) => return false,
+            Event::Failure(failure) => failure.component,
+            Event::Call(Call { outcome: Outcome::Failed(kind), .. })
+            | Event::Root(Root { outcome: Outcome::Failed(kind), .. })
+                if self.cells_tell && its_cell_tells(*kind) =>
+            {
+                return false;
+            }
+            Event::Call(Call { outcome: Outcome::Failed(_), edge, .. }) => match self.names.edge(*edge) {
+                Some(edge) => edge.exporter,
+                None => return true,
+            },
+            Event::Root(Root { outcome: Outcome::Failed(_), component, .. }) => *component,
+            Event::Call(_)
+            | Event::Root(_)
+            | Event::Postmortem(_)
+            | Event::CellStarted { .. }
+            | Event::CellEnded { .. }
+            | Event::Denied { .. }
+            | Event::Log { .. }
+            | Event::LogCut { .. }
+            | Event::Supervised { .. }
+            | Event::Request(_)
+            | Event::Worker { .. }
+            | Event::Dropped { .. } => return true,
+        };
+        self.flood.shows(component, record.at)
+    }
+
+    /// Whether something else tells of the failure of a cell: who started the root call, or the call that it failed.
+    fn twice(&self, failure: &Failure) -> bool {
+        (failure.root && !self.roots) || (self.cells_tell && !its_cell_tells(failure.kind))
+    }
+
+    fn line(&mut self, write: impl FnOnce(&mut Line<'_>) -> fmt::Result) {
+        self.line.clear();
+        let mut writer = Line { text: &mut self.line, names: &self.names, style: self.style };
+        // A `String` takes all it is given.
+        if write(&mut writer).is_ok() {
+            self.line.push('\n');
+            self.lines.add(self.line.as_bytes());
+        }
     }
 }
 
@@ -94,12 +164,11 @@ impl<W: Write + Send + 'static> Sink for HumanLog<W> {
     }
 
     fn take(&mut self, record: &Record) {
-        self.line.clear();
-        let mut writer = Line { text: &mut self.line, names: &self.names, style: self.style };
-        // A `String` takes all it is given.
-        if writer.write(record).is_ok() {
-            self.line.push('\n');
-            self.lines.add(self.line.as_bytes());
+        for (component, count) in self.flood.over(record.at) {
+            self.line(|line| line.held_back(record.at, component, count));
+        }
+        if self.shows(record) {
+            self.line(|line| line.write(record));
         }
     }
 
@@ -144,15 +213,21 @@ impl Line<'_> {
         }
     }
 
-    fn write(&mut self, record: &Record) -> fmt::Result {
+    fn time(&mut self, at: SystemTime) -> fmt::Result {
         match self.style {
-            HumanStyle::Plain => write!(self.text, "{} ", Timestamp(record.at))?,
-            HumanStyle::Terminal => write!(self.text, "{:#} ", Timestamp(record.at))?,
-            HumanStyle::Colours => self.toned(Tone::Dim, format_args!("{:#} ", Timestamp(record.at)))?,
+            HumanStyle::Plain => write!(self.text, "{} ", Timestamp(at)),
+            HumanStyle::Terminal => write!(self.text, "{:#} ", Timestamp(at)),
+            HumanStyle::Colours => self.toned(Tone::Dim, format_args!("{:#} ", Timestamp(at))),
         }
+    }
+
+    fn write(&mut self, record: &Record) -> fmt::Result {
+        self.time(record.at)?;
         match &record.event {
             Event::Request(request) => self.request(request),
             Event::Log { component, stream, line } => self.log(*component, *stream, line),
+            Event::Failure(failure) => self.failure(failure),
+            Event::Postmortem(postmortem) => self.postmortem(postmortem),
             Event::Denied { component, denial } => self.denied(*component, denial),
             Event::Call(call) => self.call(call),
             Event::Root(root) => self.root(root),
@@ -212,6 +287,28 @@ impl Line<'_> {
         write!(self.text, " {}", clean(line))
     }
 
+    fn failure(&mut self, failure: &Failure) -> fmt::Result {
+        let name = self.names.component(failure.component).to_owned();
+        self.toned(Tone::Bad, format_args!("{name} failed: {}: {}", failure.kind, clean(&failure.detail)))
+    }
+
+    fn held_back(&mut self, at: SystemTime, component: ComponentId, count: u64) -> fmt::Result {
+        self.time(at)?;
+        let name = self.names.component(component).to_owned();
+        self.toned(Tone::Bad, format_args!("{name} failed {count} more times"))
+    }
+
+    fn postmortem(&mut self, postmortem: &Postmortem) -> fmt::Result {
+        let name = self.names.component(postmortem.component).to_owned();
+        self.toned(Tone::Name, format_args!("{name}"))?;
+        write!(self.text, " postmortem of its {}", postmortem.kind)?;
+        if let Some(at) = &postmortem.at {
+            write!(self.text, " at {}", clean(at))?;
+        }
+        let folder = postmortem.folder.to_string_lossy();
+        write!(self.text, ": watertight postmortem show {}", clean(&folder))
+    }
+
     fn denied(&mut self, component: ComponentId, denial: &Denial) -> fmt::Result {
         let name = self.names.component(component).to_owned();
         self.toned(Tone::Odd, format_args!("{name} was refused: {}", clean(&denial.attempt)))?;
@@ -251,6 +348,12 @@ impl Line<'_> {
     }
 }
 
+/// Whether such a failure is always one of a cell, which says more than the call that it failed. A deadline can pass while a call waits
+/// for its cell.
+fn its_cell_tells(kind: FailureKind) -> bool {
+    kind.poisons() && !matches!(kind, FailureKind::Deadline | FailureKind::WallLost)
+}
+
 /// What to change where a limit of the manifest was the end of a call.
 fn advice(kind: FailureKind, component: &Component) -> Option<String> {
     let (name, budget) = (&component.name, &component.budget);
@@ -278,25 +381,6 @@ fn advice(kind: FailureKind, component: &Component) -> Option<String> {
         | FailureKind::Down
         | FailureKind::Injected => None,
     }
-}
-
-/// Text of others, without what moves a cursor, changes a colour or turns the writing round.
-fn clean(text: &str) -> Cow<'_, str> {
-    let harmful = |c: char| {
-        (c.is_control() && c != '\t')
-            || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
-    };
-    if !text.contains(harmful) {
-        return Cow::Borrowed(text);
-    }
-    Cow::Owned(text.chars().fold(String::with_capacity(text.len() + 8), |mut clean, c| {
-        if harmful(c) {
-            clean.extend(c.escape_default());
-        } else {
-            clean.push(c);
-        }
-        clean
-    }))
 }
 
 /// A duration, with three digits that matter.

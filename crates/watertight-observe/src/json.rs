@@ -124,6 +124,22 @@ impl Named<'_> {
                 map.serialize_entry("component", names.component(*component))?;
                 map.serialize_entry("bytes", bytes)
             }
+            Event::Failure(failure) => {
+                map.serialize_entry("event", "failure")?;
+                map.serialize_entry("tree", &failure.tree)?;
+                map.serialize_entry("cell", &failure.cell)?;
+                map.serialize_entry("component", names.component(failure.component))?;
+                map.serialize_entry("failure", &failure.kind)?;
+                map.serialize_entry("blame", &failure.kind.blame())?;
+                map.serialize_entry("detail", &failure.detail)
+            }
+            Event::Postmortem(postmortem) => {
+                map.serialize_entry("event", "postmortem")?;
+                map.serialize_entry("component", names.component(postmortem.component))?;
+                map.serialize_entry("failure", &postmortem.kind)?;
+                map.serialize_entry("folder", &postmortem.folder.to_string_lossy())?;
+                map.serialize_entry("at", &postmortem.at)
+            }
             Event::Denied { component, denial } => {
                 map.serialize_entry("event", "denied")?;
                 map.serialize_entry("component", names.component(*component))?;

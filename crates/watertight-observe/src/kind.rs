@@ -22,6 +22,10 @@ pub enum Kind {
     CellEnded,
     /// A cell failed and was thrown out.
     CellEjected,
+    /// Why a cell failed.
+    Failure,
+    /// A postmortem was written.
+    Postmortem,
     /// A use that was not granted.
     Denied,
     /// A line that a guest wrote.
@@ -42,7 +46,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Call,
         Self::CallFailed,
         Self::Root,
@@ -50,6 +54,8 @@ impl Kind {
         Self::CellStarted,
         Self::CellEnded,
         Self::CellEjected,
+        Self::Failure,
+        Self::Postmortem,
         Self::Denied,
         Self::Log,
         Self::LogCut,
@@ -73,6 +79,8 @@ impl Kind {
             Event::CellStarted { .. } => Self::CellStarted,
             Event::CellEnded { end: CellEnd::Done, .. } => Self::CellEnded,
             Event::CellEnded { end: CellEnd::Ejected(_), .. } => Self::CellEjected,
+            Event::Failure(_) => Self::Failure,
+            Event::Postmortem(_) => Self::Postmortem,
             Event::Denied { .. } => Self::Denied,
             Event::Log { .. } => Self::Log,
             Event::LogCut { .. } => Self::LogCut,
@@ -94,7 +102,7 @@ impl Kind {
 
 /// A set of kinds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Interest(u16);
+pub struct Interest(u32);
 
 impl Interest {
     /// Every kind.
@@ -128,8 +136,8 @@ impl Interest {
     }
 }
 
-const fn bit(kind: Kind) -> u16 {
-    1 << kind as u16
+const fn bit(kind: Kind) -> u32 {
+    1 << kind as u32
 }
 
 #[cfg(test)]

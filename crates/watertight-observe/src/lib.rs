@@ -9,6 +9,8 @@
 //! ```
 
 mod bus;
+mod clean;
+mod flood;
 mod human;
 mod json;
 mod kind;
@@ -18,6 +20,7 @@ mod timestamp;
 
 pub use self::{
     bus::{Bus, Record, Sink},
+    clean::clean,
     human::{Detail, HumanLog, HumanStyle},
     json::JsonLines,
     kind::{Interest, Kind},

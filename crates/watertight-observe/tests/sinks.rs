@@ -13,7 +13,10 @@ use watertight_model::{
         OnFailure, SourceKind, Wall,
     },
     budget::Budget,
-    event::{Call, CellEnd, CellId, Denial, Event, LogStream, Outcome, Request, Root, TreeId, WorkerChange},
+    event::{
+        Call, CellEnd, CellId, Denial, Event, Failure, LogStream, Outcome, Postmortem, Request, Root, TreeId,
+        WorkerChange,
+    },
     failure::FailureKind,
     grant::Grants,
     supervision::{Change, End, GroupId, Intensity, Residence, Subject, Supervision, Wear},
@@ -106,6 +109,9 @@ fn events() -> Vec<Event> {
         let intensity = Intensity { max: 3, within: Duration::from_secs(5) };
         Change::GaveUp { end: End::Failed(FailureKind::Trap), intensity, rest }
     };
+    let failure = |kind, detail: &str, root| {
+        Event::Failure(Failure { tree: Some(TreeId(7)), cell, component, kind, detail: detail.to_owned(), root })
+    };
     vec![
         Event::CellStarted { cell, component },
         call(Outcome::Ok, 412),
@@ -118,6 +124,16 @@ fn events() -> Vec<Event> {
         Event::CellEnded { cell, component, end: CellEnd::Done, usage },
         Event::CellEnded { cell, component, end: CellEnd::Ejected(FailureKind::StackOverflow), usage },
         Event::LogCut { cell, component, bytes: 3_400_000 },
+        failure(FailureKind::Trap, "wasm trap: integer divide by zero \u{1b}[2J", true),
+        failure(FailureKind::Memory, "it asked for more than its 8MiB of memory: raise the budget", false),
+        failure(FailureKind::Deadline, "its deadline passed", false),
+        failure(FailureKind::Trap, "one more than the log shows in a second", false),
+        Event::Postmortem(Postmortem {
+            component,
+            kind: FailureKind::Trap,
+            folder: "/var/lib/watertight/postmortem/press/markdown/20260203T040405.006Z-4241".into(),
+            at: Some("src/lib.rs:41".to_owned()),
+        }),
         Event::Denied {
             component,
             denial: Denial {

@@ -13,6 +13,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use futures_util::FutureExt as _;
 use tokio::runtime::Runtime;
 use watertight_model::{app::ComponentId, event::NoSink};
 use watertight_runtime::{CompileCache, CompiledApp, NoProgress, Root, RunningApp};
@@ -54,6 +55,9 @@ fn main() -> Result<()> {
     call(&runtime, &mut enter(&runtime, &app, guest)?)?;
 
     fresh(&runtime, &app, guest)?;
+    for failing in ["trap", "overflow"] {
+        self::failing(&runtime, folder.path(), failing)?;
+    }
     live(&runtime, &app, guest)
 }
 
@@ -84,6 +88,35 @@ fn fresh(runtime: &Runtime, app: &RunningApp<Bare>, guest: ComponentId) -> Resul
     let called = each(|| call(runtime, &mut enter(runtime, app, guest)?))?;
     print("fresh cell: enter, call, drop", called, "us");
     print("fresh cell: enter, drop", each(|| enter(runtime, app, guest).map(drop))?, "us");
+    Ok(())
+}
+
+/// Makes cells that fail, one after another: what a failure costs, while nobody writes it down.
+fn failing(runtime: &Runtime, cache: &std::path::Path, name: &str) -> Result<()> {
+    let manifest = "[component.guest]\nsource = \"guest.wasm\"\n";
+    let (app, sources) = bare::checked(manifest, &[("guest", guest::built(name))]);
+    let guest = app.find("guest").context("the manifest's component")?.id;
+    let compiled = CompiledApp::compile(app, &sources, CompileCache::open(cache)?, &[(guest, 1)], &NoProgress)
+        .map_err(|problems| anyhow::anyhow!("the app does not compile: {problems:?}"))?;
+    let app = compiled
+        .start(Arc::new(NoHost), Arc::new(NoSink))
+        .map_err(|problems| anyhow::anyhow!("the app does not start: {problems:?}"))?;
+    let fail = || {
+        let root = enter(runtime, &app, guest)?;
+        let failed = runtime.block_on(root.run(|store, instance| {
+            async move {
+                let interface = instance.get_export_index(&mut *store, None, "watertight:test/behave");
+                let name = interface.and_then(|at| instance.get_export_index(&mut *store, Some(&at), "plain"));
+                let name = name.ok_or_else(|| wasmtime::Error::msg("the guest has no such function"))?;
+                let function = instance.get_typed_func::<(u32,), (u32,)>(&mut *store, name)?;
+                function.call_async(&mut *store, (0,)).await
+            }
+            .boxed()
+        }));
+        anyhow::ensure!(failed.is_err(), "the guest is made to fail");
+        Ok(())
+    };
+    print(&format!("fresh cell: enter, {name}, drop"), each(fail)?, "us");
     Ok(())
 }
 

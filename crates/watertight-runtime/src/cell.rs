@@ -21,7 +21,7 @@ use wasmtime::{
 };
 use watertight_model::{
     app::{App, Component, ComponentId, Lifetime},
-    event::{CellEnd, CellId, Denial, Event, EventSink, LogStream},
+    event::{CellEnd, CellId, Denial, Event, EventSink, Failure, LogStream},
     failure::{CallError, FailureKind},
 };
 
@@ -128,6 +128,21 @@ impl<T: CellData> CellCore<T> {
         &self.events
     }
 
+    /// Says why this cell is thrown out.
+    fn tell_failure(&self, error: &CallError) {
+        if error.kind.poisons() {
+            let tree = self.tree.as_deref();
+            self.events.emit(Event::Failure(Failure {
+                tree: tree.map(|tree| tree.id),
+                cell: self.id,
+                component: self.component,
+                kind: error.kind,
+                detail: error.detail.clone(),
+                root: tree.is_some_and(|tree| tree.root == self.component),
+            }));
+        }
+    }
+
     /// What a running guest is told at each tick of the epoch: go on after the others had their turn, or stop.
     fn tick(&self) -> wasmtime::Result<UpdateDeadline> {
         let now = Moment::now();
@@ -184,7 +199,11 @@ impl<T: CellData> Cell<T> {
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|store| store.data().core().tick());
         let made = run(pin!(loaded.pre.instantiate_async(&mut store)), &cpu, deadline, Moment::now()).await;
-        let instance = made.map_err(|error| failure::classify(&error, spec, account.memory_denied()))?;
+        let instance = made.map_err(|error| {
+            let error = failure::classify(&error, spec, account.memory_denied());
+            store.data().core().tell_failure(&error);
+            error
+        })?;
         store.data_mut().core_mut().instance = Some(instance);
         app.events().emit(Event::CellStarted { cell: id, component });
         let exports = loaded.exports.iter().map(|_| None).collect();
@@ -319,6 +338,7 @@ impl<T: CellData> Cell<T> {
         let error = failure::classify(error, self.spec(), self.account.memory_denied());
         if error.kind.poisons() {
             self.end = CellEnd::Ejected(error.kind);
+            self.store.data().core().tell_failure(&error);
         }
         error
     }

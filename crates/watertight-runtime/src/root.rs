@@ -38,7 +38,7 @@ impl<T: CellData> Root<T> {
     pub(crate) async fn enter(app: &Arc<LoadedApp<T>>, component: ComponentId) -> Result<Self, CallError> {
         let began = Moment::now();
         let busy = app.engines().busy();
-        let tree = Tree::new(Arc::clone(app));
+        let tree = Tree::new(Arc::clone(app), component);
         let deadline = root_deadline(app.spec(component));
         let mut ended = Ended { tree: Arc::clone(&tree), component, began, outcome: Outcome::Cancelled };
         match tree.check_out(Arc::clone(&tree), component, deadline).await {

@@ -39,6 +39,8 @@ static NEXT_TREE: AtomicU64 = AtomicU64::new(1);
 pub(crate) struct Tree<T: CellData> {
     pub(crate) id: TreeId,
     pub(crate) app: Arc<LoadedApp<T>>,
+    /// The component that the root call enters.
+    pub(crate) root: ComponentId,
     /// One for each component.
     slots: Box<[Slot<T>]>,
     over: AtomicBool,
@@ -98,10 +100,10 @@ enum Home {
 }
 
 impl<T: CellData> Tree<T> {
-    pub(crate) fn new(app: Arc<LoadedApp<T>>) -> Arc<Self> {
+    pub(crate) fn new(app: Arc<LoadedApp<T>>, root: ComponentId) -> Arc<Self> {
         let slots = app.model().components.iter().map(|_| Slot::default()).collect();
         let id = TreeId(NEXT_TREE.fetch_add(1, Ordering::Relaxed));
-        Arc::new(Self { id, app, slots, over: AtomicBool::new(false), told: Notify::new() })
+        Arc::new(Self { id, app, root, slots, over: AtomicBool::new(false), told: Notify::new() })
     }
 
     /// Ends the tree: its root call is over, or was cut off. Cells with a task of their own stop.
