@@ -30,6 +30,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Serve(Serve),
+    Ps(Ps),
     Run(Run),
     Check(Check),
     Compile(Compile),
@@ -78,6 +79,10 @@ pub(crate) struct Serve {
     /// Worker processes; 0 serves in this one process. One per core if not given.
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(..=1024))]
     pub(crate) workers: Option<u16>,
+
+    /// Socket on which the node can be asked and told things; $XDG_RUNTIME_DIR/watertight/APP-PID.sock if not given.
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub(crate) admin_socket: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) cache: CacheDir,
@@ -153,6 +158,26 @@ struct Limits {
 fn header_size(text: &str) -> Result<ByteSize, String> {
     let size = quantity::size(text)?;
     if (8 << 10..=1 << 20).contains(&size.0) { Ok(size) } else { Err("between 8KiB and 1MiB".to_owned()) }
+}
+
+/// Show the nodes of this user that run, and how their components are.
+///
+/// Without an argument, all of them. A number is the process id of a node; a path is its admin socket; anything else is the
+/// name of an app.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  watertight ps
+  watertight ps press
+  watertight ps 4711 --format json | jq '.nodes[].components[] | {name, calls, failures}'")]
+pub(crate) struct Ps {
+    /// App, process id, or path of an admin socket.
+    #[arg(value_name = "APP|PID|SOCKET", value_hint = ValueHint::AnyPath)]
+    pub(crate) node: Option<String>,
+
+    /// How to show it.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
 }
 
 /// Run a command, or call one exported function.
@@ -336,6 +361,7 @@ impl Command {
     pub(crate) fn speaks_json(&self) -> bool {
         match self {
             Self::Serve(serve) => serve.events.format == Format::Json,
+            Self::Ps(ps) => ps.format == Format::Json,
             Self::Run(run) => run.events.format == Format::Json,
             Self::Check(check) => check.format == CheckFormat::Json,
             Self::Compile(compile) => compile.format == Format::Json,

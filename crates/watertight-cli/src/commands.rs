@@ -3,6 +3,7 @@
 mod check;
 mod compile;
 mod inspect;
+mod ps;
 mod run;
 mod serve;
 mod worker;
@@ -25,6 +26,7 @@ pub(crate) fn carry_out(command: Command) -> Result<u8, Failure> {
     let done = |()| Exit::Done as u8;
     match command {
         Command::Serve(args) => serve::serve(&args).map(done),
+        Command::Ps(args) => ps::ps(&args).map(done),
         Command::Run(args) => run::run(args),
         Command::Check(args) => check::check(args).map(done),
         Command::Compile(args) => compile::compile(args).map(done),

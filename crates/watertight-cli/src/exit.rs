@@ -40,7 +40,8 @@ exits! {
     Usage = 2, "usage", "The arguments are wrong.";
     Rejected = 65, "rejected", "The app is not sound: its manifest, its files or how its components fit together. Every problem was shown.";
     NotFound = 66, "not-found", "There is no app at that path, or it cannot be read.";
-    NoListen = 69, "no-listen", "The address cannot be listened on, or no worker could start.";
+    NoNode = 67, "no-node", "`ps`: no node runs, or none of that name; or it does not answer.";
+    NoListen = 69, "no-listen", "The address or the admin socket cannot be listened on, or no worker could start.";
     Internal = 70, "internal", "Something that should not happen: please report it.";
     NoCapacity = 71, "no-capacity", "This machine cannot have the pools that the app asks for; the message names the number to change.";
     NoCache = 73, "no-cache", "The folder of the compile cache cannot be used.";

@@ -4,7 +4,7 @@ use std::{fmt, io};
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
 use watertight::{
-    InvokeError, LoadError, NodeError, Rejected, RunError, ServeError,
+    AloneError, InvokeError, LoadError, NodeError, Rejected, RunError, ServeError,
     model::{failure::CallError, problem::Problem},
     supervisor::{ListenError, SuperviseError},
     worker::WorkerError,
@@ -193,6 +193,16 @@ impl From<WorkerError> for Failure {
             WorkerError::Serve(error) => error.into(),
             WorkerError::Seat(_) => Self::new(Exit::Usage, message),
             WorkerError::Orders(_) | WorkerError::Io(_) => Self::new(Exit::Internal, message),
+        }
+    }
+}
+
+impl From<AloneError> for Failure {
+    fn from(error: AloneError) -> Self {
+        match error {
+            AloneError::Node(error) => error.into(),
+            AloneError::Serve(error) => error.into(),
+            AloneError::Io(error) => error.into(),
         }
     }
 }

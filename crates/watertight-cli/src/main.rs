@@ -8,6 +8,7 @@ mod commands;
 mod events;
 mod exit;
 mod failure;
+mod nodes;
 mod progress;
 mod terminal;
 

@@ -4,6 +4,8 @@
 //! hands each request to a [`Handler`]. It bounds what a client can make the process hold (headers, bodies, connections,
 //! streams, time), and it is the only place where a failure becomes an HTTP status (invariant 10).
 //!
+//! [`local`] is HTTP between the processes of one user, for looking after a node: no request of a client of the app comes that way.
+//!
 //! It never knows what a guest is: no Wasmtime type appears here. It never retries and never answers for a guest
 //! that answered.
 //!
@@ -18,6 +20,7 @@ mod config;
 mod connection;
 mod exchange;
 mod gate;
+pub mod local;
 mod refusal;
 mod route;
 mod server;

@@ -16,6 +16,7 @@ mod json;
 mod kind;
 mod lines;
 mod names;
+mod tally;
 mod timestamp;
 
 pub use self::{
@@ -24,5 +25,6 @@ pub use self::{
     human::{Detail, HumanLog, HumanStyle},
     json::JsonLines,
     kind::{Interest, Kind},
+    tally::{ComponentCounts, OutcomeCounts, Tally},
     timestamp::Timestamp,
 };

@@ -1,6 +1,10 @@
 //! An app that is loaded: every component compiled and linked, every edge in place, ready for root calls.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Weak},
+};
 
 use wasmtime::{
     Engine,
@@ -35,6 +39,9 @@ pub struct CompiledApp {
     pools: Vec<PoolPlan>,
     cache: CompileCache,
 }
+
+/// A running app from outside: it can be asked how it is, and does not keep it running.
+pub struct AppView<T: CellData>(Weak<LoadedApp<T>>);
 
 /// An app whose components can be entered. Clones share it; when the last one goes, its resident cells do too.
 pub struct RunningApp<T: CellData>(Arc<LoadedApp<T>>);
@@ -341,6 +348,34 @@ impl<T: CellData> RunningApp<T> {
         let engine: &Engine = pre.engine();
         let ty = pre.component().component_type();
         ty.exports(engine).map(|(name, export)| (name.to_owned(), export.ty)).collect()
+    }
+}
+
+impl<T: CellData> RunningApp<T> {
+    /// A view of it that does not keep it running.
+    #[must_use]
+    pub fn view(&self) -> AppView<T> {
+        AppView(Arc::downgrade(&self.0))
+    }
+}
+
+impl<T: CellData> AppView<T> {
+    /// The app, if it still runs. Whoever keeps this keeps it running.
+    #[must_use]
+    pub fn running(&self) -> Option<RunningApp<T>> {
+        self.0.upgrade().map(RunningApp)
+    }
+}
+
+impl<T: CellData> Clone for AppView<T> {
+    fn clone(&self) -> Self {
+        Self(Weak::clone(&self.0))
+    }
+}
+
+impl<T: CellData> fmt::Debug for AppView<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("AppView").finish()
     }
 }
 

@@ -27,7 +27,7 @@ mod root;
 mod tree;
 
 pub use account::{Account, Charge, Holdings};
-pub use app::{CompiledApp, LoadError, NoProgress, Progress, RunningApp};
+pub use app::{AppView, CompiledApp, LoadError, NoProgress, Progress, RunningApp};
 pub use cache::{CacheError, CompileCache, Origin};
 pub use cell::CellCore;
 pub use compile::{CompileError, Needs};

@@ -25,16 +25,22 @@
 //! # }
 //! ```
 
+pub mod admin;
+mod alone;
+mod control;
 pub mod inspect;
 mod invoke;
 mod node;
 mod orders;
 pub mod serve;
 pub mod source;
+pub mod status;
 pub mod supervisor;
 pub mod worker;
 
 pub use self::{
+    alone::{Alone, AloneError},
+    control::{Answer, Ask, Desk},
     invoke::{Export, InvokeError, Val},
     node::{CompiledNode, Node, NodeBuilder, NodeError, RunError},
     orders::{Orders, OrdersError, PostedOrders},

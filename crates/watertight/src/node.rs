@@ -18,6 +18,7 @@ use watertight_model::{
     failure::CallError,
     problem::Problem,
 };
+use watertight_observe::Tally;
 use watertight_runtime::{
     CacheError, CompileCache, CompiledApp, LoadError, NoProgress, PoolPlan, Progress, RunningApp,
 };
@@ -27,6 +28,7 @@ use crate::{
     invoke::{self, Export, InvokeError, Val},
     serve::{self, ServeError, Server, TlsFiles},
     source::{AppSource, CheckedApp, ReadError, Rejected},
+    status::Watch,
 };
 
 /// How long [`Node::shutdown`] waits for what guests still do after their answers.
@@ -171,6 +173,11 @@ impl Node {
     #[must_use]
     pub fn pools(&self) -> &[PoolPlan] {
         self.compiled.pools()
+    }
+
+    /// What tells how this node is, counted by the tally that its events go through. It does not keep the node running.
+    pub(crate) fn watch(&self, tally: Arc<Tally>) -> Watch {
+        Watch { app: Arc::clone(self.app()), running: self.running.view(), tally }
     }
 
     /// Every function that can be invoked.

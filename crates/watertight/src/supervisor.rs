@@ -12,6 +12,7 @@
 //!              listen (sockets) ------------------ socket as a message ------>
 //! ```
 
+mod handle;
 mod listen;
 mod process;
 mod roster;
@@ -28,11 +29,14 @@ use tokio::{
 use watertight_model::event::WorkerChange;
 
 use self::{
+    handle::{Asked, Request},
     process::Process,
     roster::{Finish, Happened, Order, Roster, Slot},
 };
 
+pub(crate) use self::handle::resident_bytes;
 pub use self::{
+    handle::SupervisorHandle,
     listen::{ListenError, Listeners, parse_address},
     process::WorkerProgram,
     roster::Policy,
@@ -45,6 +49,8 @@ pub struct Supervisor {
     listeners: Listeners,
     program: WorkerProgram,
     policy: Policy,
+    requests: mpsc::Receiver<Request>,
+    handle: SupervisorHandle,
 }
 
 /// How a supervisor ended that was asked to.
@@ -69,7 +75,14 @@ impl Supervisor {
     /// One worker for each of `listeners`.
     #[must_use]
     pub fn new(listeners: Listeners, program: WorkerProgram, policy: Policy) -> Self {
-        Self { listeners, program, policy }
+        let (handle, requests) = SupervisorHandle::new();
+        Self { listeners, program, policy, requests, handle }
+    }
+
+    /// What asks and tells it things while it runs.
+    #[must_use]
+    pub fn handle(&self) -> SupervisorHandle {
+        self.handle.clone()
     }
 
     /// Runs until SIGTERM or SIGINT, then drains; a second SIGINT kills. `tell` hears what happens to each worker and
@@ -92,6 +105,10 @@ impl Supervisor {
             };
             let happened = tokio::select! {
                 Some(happened) = hands.told.recv() => happened,
+                Some(request) = hands.requests.recv() => {
+                    hands.serve(request, &roster);
+                    continue;
+                }
                 _ = terminate.recv() => Happened::Stop,
                 _ = interrupt.recv() => if roster.is_stopping() { Happened::StopNow } else { Happened::Stop },
                 () = timer => Happened::Tick,
@@ -114,15 +131,34 @@ struct Hands<T> {
     watchers: JoinSet<()>,
     told: mpsc::Receiver<Happened>,
     teller: mpsc::Sender<Happened>,
+    requests: mpsc::Receiver<Request>,
+    /// Keeps the channel of requests open.
+    _handle: SupervisorHandle,
     tell: T,
 }
 
 impl<T: FnMut(u32, WorkerChange)> Hands<T> {
     fn new(supervisor: Supervisor, tell: T) -> Self {
-        let Supervisor { listeners, program, policy: _ } = supervisor;
+        let Supervisor { listeners, program, policy: _, requests, handle } = supervisor;
         let processes = std::iter::repeat_with(|| None).take(listeners.count()).collect();
         let (teller, told) = mpsc::channel(64);
-        Self { listeners, program, processes, watchers: JoinSet::new(), told, teller, tell }
+        let watchers = JoinSet::new();
+        Self { listeners, program, processes, watchers, told, teller, requests, _handle: handle, tell }
+    }
+
+    /// Answers a request, or has it answered; waits for nobody.
+    fn serve(&self, request: Request, roster: &Roster) {
+        match request {
+            Request::AskAll { ask, reply } => {
+                let asked = roster.sight(Instant::now()).into_iter().zip(&self.processes).map(|(sight, process)| {
+                    let pid = process.as_ref().map(|process| process.pid);
+                    let answer = process.as_ref().and_then(|process| process.ask(ask.clone()).ok());
+                    Asked { sight, pid, answer }
+                });
+                // Who asked may be gone.
+                let _ = reply.send(asked.collect());
+            }
+        }
     }
 
     /// Tells the roster what happened, does what it orders, and so on until there is nothing more to do.

@@ -90,6 +90,7 @@ fn hinted(failure: Failure, args: &Run) -> Failure {
         | Exit::Usage
         | Exit::Rejected
         | Exit::NotFound
+        | Exit::NoNode
         | Exit::NoListen
         | Exit::Internal
         | Exit::NoCapacity

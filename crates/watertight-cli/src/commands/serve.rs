@@ -10,9 +10,10 @@ use std::{
     time::SystemTime,
 };
 
-use tokio::signal::unix::{SignalKind, signal};
 use watertight::{
-    AppSource, CompileCache, CompiledNode, Orders, ServeError,
+    Alone, CompileCache, CompiledNode, Orders, ServeError,
+    admin::AdminSocket,
+    status::About,
     supervisor::{Listeners, parse_address},
     worker,
 };
@@ -20,9 +21,10 @@ use watertight_model::event::{Event, EventSink, WorkerChange};
 use watertight_observe::{Bus, Timestamp};
 
 use crate::{
-    args::{Format, Serve},
+    args::{EventsArgs, Format, Serve},
     events,
     failure::Failure,
+    nodes,
     progress::CompileProgress,
     terminal::{self, Look},
 };
@@ -43,7 +45,9 @@ pub(crate) fn serve(args: &Serve) -> Result<(), Failure> {
     let bus = events::of_server(args.events, &checked.app)?;
     let workers = args.workers.map_or_else(cores, usize::from);
     let listeners = Listeners::bind(address, workers.max(1))?;
+    let admin = nodes::socket(args.admin_socket.as_deref(), &checked.app.name)?;
     let banner = Banner {
+        admin: admin.as_ref().map(|socket| socket.path().to_owned()),
         address: listeners.address(),
         secure: args.tls().is_some(),
         workers,
@@ -53,9 +57,10 @@ pub(crate) fn serve(args: &Serve) -> Result<(), Failure> {
         format: args.format(),
     };
     let served = if workers == 0 {
-        in_this_process(args, node, listeners, &bus, &banner)
+        in_this_process(args, node, listeners, admin, &bus, &banner)
     } else {
-        with_workers(args, source, &node, listeners, folder, &bus, banner)
+        let orders = Orders { app: source, cache: folder, http: args.http(), tls: args.tls(), extra: args.events };
+        with_workers(orders, &node, listeners, admin, &bus, banner)
     };
     events::finish(&bus);
     served
@@ -63,18 +68,21 @@ pub(crate) fn serve(args: &Serve) -> Result<(), Failure> {
 
 /// The supervisor's part: it holds sockets and processes, and no guest.
 fn with_workers(
-    args: &Serve,
-    source: AppSource,
+    orders: Orders<EventsArgs>,
     node: &CompiledNode,
     listeners: Listeners,
-    cache: PathBuf,
+    admin: Option<AdminSocket>,
     bus: &Arc<Bus>,
     banner: Banner,
 ) -> Result<(), Failure> {
-    let orders = Orders { app: source, cache, http: args.http(), tls: args.tls(), extra: args.events };
-    let text = banner.text(node);
-    let events = Arc::new(Announcing { said: Once::new(), format: args.format(), text, bus: Arc::clone(bus) });
-    let stopped = super::runtime()?.block_on(worker::supervise(listeners, orders, "worker", events))?;
+    let admin = admin.map(|socket| (socket, About::new(node.app(), banner.url())));
+    let events = Arc::new(Announcing {
+        said: Once::new(),
+        format: banner.format,
+        text: banner.text(node),
+        bus: Arc::clone(bus),
+    });
+    let stopped = super::runtime()?.block_on(worker::supervise(listeners, orders, "worker", events, admin))?;
     if stopped.killed > 0 {
         tracing::warn!("{} workers did not drain in time and were killed", stopped.killed);
     }
@@ -86,28 +94,19 @@ fn in_this_process(
     args: &Serve,
     node: CompiledNode,
     listeners: Listeners,
+    admin: Option<AdminSocket>,
     bus: &Arc<Bus>,
     banner: &Banner,
 ) -> Result<(), Failure> {
     let text = banner.text(&node);
-    let tls = args.tls().map(|tls| tls.load()).transpose().map_err(ServeError::from)?;
-    super::runtime()?.block_on(async {
-        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let node = node.start(None, Arc::clone(bus) as Arc<dyn EventSink>)?;
-        let server = node.site()?.server_on(listeners, args.http(), tls.as_ref())?;
-        say(args.format(), &text);
-        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-        // A second Ctrl-C wants it over.
-        let cut = tokio::select! {
-            drained = server.stop() => drained.cut,
-            _ = interrupt.recv() => 0,
-        };
-        if cut > 0 {
-            tracing::warn!("{cut} connections did not drain in time and were cut");
-        }
-        node.shutdown().await;
-        Ok(())
-    })
+    let admin = admin.map(|socket| (socket, About::new(node.app(), banner.url())));
+    let alone = Alone { node, listeners, http: args.http(), tls: args.tls(), admin };
+    let serving = alone.run(Arc::clone(bus) as Arc<dyn EventSink>, || say(args.format(), &text));
+    let drained = super::runtime()?.block_on(serving)?;
+    if drained.cut > 0 {
+        tracing::warn!("{} connections did not drain in time and were cut", drained.cut);
+    }
+    Ok(())
 }
 
 /// Says that requests are answered when the first worker serves, and passes events on.
@@ -135,6 +134,7 @@ struct Banner {
     compiled: usize,
     cached: usize,
     cache: PathBuf,
+    admin: Option<PathBuf>,
     format: Format,
 }
 
@@ -147,9 +147,13 @@ fn say(format: Format, text: &str) {
 }
 
 impl Banner {
+    fn url(&self) -> String {
+        format!("{}://{}", if self.secure { "https" } else { "http" }, self.address)
+    }
+
     fn text(&self, node: &CompiledNode) -> String {
         let app = node.app();
-        let url = format!("{}://{}", if self.secure { "https" } else { "http" }, self.address);
+        let url = self.url();
         let components: Vec<_> = app.components.iter().map(|component| component.name.as_str()).collect();
         let Self { workers, compiled, cached, .. } = self;
         let cache = self.cache.display();
@@ -157,7 +161,7 @@ impl Banner {
             let line = serde_json::json!({
                 "time": Timestamp(SystemTime::now()).to_string(), "pid": std::process::id(), "event": "serving",
                 "url": url, "address": self.address, "workers": workers, "app": app.name, "version": app.version,
-                "components": components, "pools": node.pools(),
+                "components": components, "pools": node.pools(), "admin": self.admin,
                 "cache": { "dir": self.cache, "compiled": compiled, "cached": cached },
             });
             return format!("{line}\n");
@@ -176,6 +180,9 @@ impl Banner {
             let _ = writeln!(text, "  {head:<11} {pool}{each}");
         }
         let _ = writeln!(text, "  cache       {compiled} compiled now, {cached} there already, in {cache}");
+        if let Some(socket) = &self.admin {
+            let _ = writeln!(text, "  admin       {}", socket.display());
+        }
         text
     }
 }

@@ -7,6 +7,7 @@ mod documents;
 mod errors;
 mod files;
 mod limits;
+mod nodes;
 mod program;
 mod run;
 mod serve;

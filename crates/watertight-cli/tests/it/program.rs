@@ -16,6 +16,7 @@ pub(crate) fn watertight(args: &[&str]) -> Command {
     command
         .args(args)
         .env("XDG_CACHE_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/cache"))
+        .env("XDG_RUNTIME_DIR", env!("CARGO_TARGET_TMPDIR"))
         .env_remove("WATERTIGHT_LOG")
         .stdin(Stdio::null());
     command
@@ -52,9 +53,15 @@ pub(crate) struct Server {
 impl Server {
     /// Starts `watertight serve APP` on a free port of loopback, and waits until it says that it serves.
     pub(crate) fn start(app: &Path, args: &[&str]) -> Self {
+        Self::start_in(app, args, Path::new(env!("CARGO_TARGET_TMPDIR")))
+    }
+
+    /// The same, with admin sockets in this folder.
+    pub(crate) fn start_in(app: &Path, args: &[&str], runtime: &Path) -> Self {
         let app = app.to_str().expect("test paths are text");
         let mut command = watertight(&["serve", app, "--listen", "127.0.0.1:0", "--format", "json"]);
-        let mut process = command.args(args).stdout(Stdio::piped()).spawn().expect("the program can be started");
+        command.args(args).env("XDG_RUNTIME_DIR", runtime).stdout(Stdio::piped());
+        let mut process = command.spawn().expect("the program can be started");
         let stdout = process.stdout.take().expect("it was piped");
         let address = SocketAddr::from(([0, 0, 0, 0], 0));
         let mut server = Self { process, address, serving: Value::Null, events: BufReader::new(stdout) };

@@ -1,10 +1,11 @@
 //! One worker's process, from the supervisor's side: started, told where to listen, listened to, and signalled.
 //!
-//! The two talk over a Unix socket that is the worker's standard input. The worker writes lines (`ready`, `failed: why`);
-//! the supervisor sends one message with the listening socket attached. When either end dies, the other reads
-//! the end of the stream. Standard output and error are the supervisor's own.
+//! The two talk over a Unix socket that is the worker's standard input, in the messages of `control`. One message of the supervisor
+//! has the listening socket attached. When either end dies, the other reads the end of the stream. Standard output and error are
+//! the supervisor's own.
 
 use std::{
+    collections::HashMap,
     ffi::OsString,
     io::{self, IoSlice, Read},
     mem::MaybeUninit,
@@ -15,7 +16,10 @@ use std::{
     },
     path::PathBuf,
     process::Stdio,
+    sync::Arc,
 };
+
+use parking_lot::Mutex;
 
 use rustix::{
     net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg},
@@ -23,11 +27,12 @@ use rustix::{
 };
 use tokio::{
     process::{Child, Command},
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     task::JoinSet,
 };
 
 use super::roster::{Happened, Slot};
+use crate::control::{self, Answer, Ask, Frames, MAX_TO_SUPERVISOR, MAX_TO_WORKER, ToSupervisor, ToWorker};
 
 /// How to start a worker.
 #[derive(Clone, Debug)]
@@ -51,10 +56,18 @@ pub(super) struct Process {
     /// Signals go here, never to a number that another process may have got since.
     handle: OwnedFd,
     channel: UnixStream,
+    questions: Arc<Mutex<Questions>>,
 }
 
-/// Bytes that a worker may say; it has little to say, and nobody reads more.
-const MOST_SAID: usize = 64 << 10;
+/// What a worker was asked and has not answered yet.
+#[derive(Debug, Default)]
+struct Questions {
+    next: u64,
+    open: HashMap<u64, oneshot::Sender<Answer>>,
+}
+
+/// Questions that one worker may leave unanswered; it is asked no more until somebody gives up on one.
+const MAX_QUESTIONS: usize = 64;
 
 impl Process {
     /// Starts a worker and watches it in a task of `watchers`. The last thing told about it is [`Happened::Ended`].
@@ -96,25 +109,54 @@ impl Process {
         let heard = Heard {
             readable: tokio::net::UnixStream::from_std(channel.try_clone()?)?,
             ear,
-            said: Vec::new(),
-            total: 0,
+            said: Frames::new(MAX_TO_SUPERVISOR),
+            questions: Arc::default(),
             closed: false,
         };
-        Ok((Self { pid, handle, channel }, heard))
+        let questions = Arc::clone(&heard.questions);
+        Ok((Self { pid, handle, channel, questions }, heard))
     }
 
     /// Hands the worker its number and its listening socket; the caller keeps the socket open, too.
     pub(super) fn seat(&self, slot: Slot, listener: &TcpListener) -> io::Result<()> {
-        let number = u32::try_from(slot).map_err(io::Error::other)?.to_le_bytes();
+        let worker = u32::try_from(slot).map_err(io::Error::other)?;
         let sockets = [listener.as_fd()];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         if !control.push(SendAncillaryMessage::ScmRights(&sockets)) {
             return Err(io::Error::other("no room for one socket"));
         }
-        // A few bytes into an empty buffer: whole, or not at all.
-        sendmsg(&self.channel, &[IoSlice::new(&number)], &mut control, SendFlags::NOSIGNAL)?;
-        Ok(())
+        self.send(&ToWorker::Seat { worker }, &mut control)
+    }
+
+    /// Asks the worker something. The answer comes in its own time; where it never does, the sender of it is dropped with the process.
+    pub(super) fn ask(&self, ask: Ask) -> io::Result<oneshot::Receiver<Answer>> {
+        let (sender, answer) = oneshot::channel();
+        let id = {
+            let mut questions = self.questions.lock();
+            questions.open.retain(|_, waiting| !waiting.is_closed());
+            if questions.open.len() >= MAX_QUESTIONS {
+                return Err(io::ErrorKind::QuotaExceeded.into());
+            }
+            questions.next += 1;
+            let id = questions.next;
+            questions.open.insert(id, sender);
+            id
+        };
+        self.send(&ToWorker::Ask { id, ask }, &mut SendAncillaryBuffer::default())?;
+        Ok(answer)
+    }
+
+    /// Sends a message whole or not at all: one that is so short goes into the socket's buffer in one piece.
+    fn send(&self, message: &ToWorker, control: &mut SendAncillaryBuffer<'_, '_, '_>) -> io::Result<()> {
+        let bytes = control::frame(message, MAX_TO_WORKER)?;
+        let sent = sendmsg(&self.channel, &[IoSlice::new(&bytes)], control, SendFlags::NOSIGNAL)?;
+        if sent == bytes.len() {
+            return Ok(());
+        }
+        // The worker waits for the rest of a message that will not come: it is of no use any more, and sees the end.
+        self.channel.shutdown(std::net::Shutdown::Both)?;
+        Err(io::ErrorKind::WriteZero.into())
     }
 
     pub(super) fn signal(&self, signal: Signal) {
@@ -123,13 +165,13 @@ impl Process {
     }
 }
 
-/// What a worker says, line by line.
+/// What a worker says.
 struct Heard {
     readable: tokio::net::UnixStream,
     /// The same socket without the runtime's idea of its readiness, for what was said right before the end.
     ear: UnixStream,
-    said: Vec<u8>,
-    total: usize,
+    said: Frames,
+    questions: Arc<Mutex<Questions>>,
     closed: bool,
 }
 
@@ -141,7 +183,7 @@ impl Heard {
             std::future::pending::<()>().await;
         }
         // Lets the runtime notice when there is no more.
-        let mut chunk = [0; 1024];
+        let mut chunk = [0; 4096];
         match self.readable.try_read(&mut chunk) {
             Ok(read) => self.take(&chunk[..read]),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -151,7 +193,7 @@ impl Heard {
 
     /// Reads what is there, without waiting.
     fn rest(&mut self) {
-        let mut chunk = [0; 1024];
+        let mut chunk = [0; 4096];
         while !self.closed {
             match self.ear.read(&mut chunk) {
                 Ok(read) => self.take(&chunk[..read]),
@@ -161,21 +203,28 @@ impl Heard {
     }
 
     fn take(&mut self, bytes: &[u8]) {
-        self.total += bytes.len();
-        self.closed |= bytes.is_empty() || self.total > MOST_SAID;
-        self.said.extend_from_slice(bytes);
+        self.closed |= bytes.is_empty();
+        self.said.push(bytes);
     }
 
     fn next(&mut self, slot: Slot) -> Option<Happened> {
         loop {
-            let end = self.said.iter().position(|byte| *byte == b'\n')?;
-            let line = self.said.drain(..=end).collect::<Vec<_>>();
-            let line = String::from_utf8_lossy(&line);
-            if line == super::seat::READY {
-                return Some(Happened::Prepared(slot));
-            }
-            if let Some(why) = line.strip_prefix(super::seat::FAILED) {
-                return Some(Happened::Complained(slot, why.trim_end().to_owned()));
+            match self.said.next() {
+                Ok(Some(ToSupervisor::Ready)) => return Some(Happened::Prepared(slot)),
+                Ok(Some(ToSupervisor::Failed(why))) => return Some(Happened::Complained(slot, why.replace('\n', " "))),
+                Ok(Some(ToSupervisor::Answer { id, answer })) => {
+                    if let Some(asked) = self.questions.lock().open.remove(&id) {
+                        // Who asked may have given up.
+                        let _ = asked.send(answer);
+                    }
+                }
+                Ok(None) => return None,
+                Err(error) => {
+                    tracing::warn!(worker = slot, %error, "a worker talks nonsense, and is not listened to any more");
+                    self.said = Frames::new(0);
+                    self.closed = true;
+                    return None;
+                }
             }
         }
     }
@@ -194,6 +243,8 @@ async fn watch(slot: Slot, mut child: Child, mut heard: Heard, tell: mpsc::Sende
     while let Some(said) = heard.next(slot) {
         let _ = tell.send(said).await;
     }
+    // Whatever it was asked, it will not answer.
+    heard.questions.lock().open.clear();
     let how = status.map_or_else(|error| error.to_string(), |status| status.to_string());
     let _ = tell.send(Happened::Ended(slot, how)).await;
 }

@@ -16,6 +16,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::status::WorkerState;
+
 /// A worker's place, from 0.
 pub(crate) type Slot = usize;
 
@@ -132,9 +134,22 @@ pub(crate) struct Roster {
     stopping: Option<Stopping>,
 }
 
+/// A worker, for people.
+#[derive(Clone, Debug)]
+pub(crate) struct WorkerSight {
+    pub(crate) slot: Slot,
+    pub(crate) state: WorkerState,
+    /// For how long.
+    pub(crate) since: Duration,
+    pub(crate) restarts: u32,
+}
+
 #[derive(Debug)]
 struct Worker {
     state: State,
+    /// What people are told of that, and since when it is so.
+    shown: (WorkerState, Instant),
+    starts: u32,
     /// Since when nobody serves its socket.
     idle_since: Instant,
     socket_open: bool,
@@ -161,8 +176,15 @@ struct Stopping {
 impl Roster {
     /// `count` workers whose sockets are open already.
     pub(crate) fn new(count: usize, policy: Policy, now: Instant) -> Self {
-        let worker =
-            || Worker { state: State::Held, idle_since: now, socket_open: true, quick_ends: 0, complaint: None };
+        let worker = || Worker {
+            state: State::Held,
+            shown: (State::Held.shown(), now),
+            starts: 0,
+            idle_since: now,
+            socket_open: true,
+            quick_ends: 0,
+            complaint: None,
+        };
         let workers = std::iter::repeat_with(worker).take(count).collect();
         Self { policy, workers, proven: false, serving_since: None, stopping: None }
     }
@@ -196,6 +218,11 @@ impl Roster {
             self.note_serving(now);
             self.release_sockets(now, &mut orders);
         }
+        for worker in &mut self.workers {
+            if worker.state.shown() != worker.shown.0 {
+                worker.shown = (worker.state.shown(), now);
+            }
+        }
         // Who hears of an end may rely on what follows from it being done.
         orders.sort_by_key(Order::rank);
         orders
@@ -204,6 +231,15 @@ impl Roster {
     /// Whether a stop was asked for.
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.is_some()
+    }
+
+    /// How its workers are.
+    pub(crate) fn sight(&self, now: Instant) -> Vec<WorkerSight> {
+        let sight = |(slot, worker): (Slot, &Worker)| {
+            let (state, since) = worker.shown;
+            WorkerSight { slot, state, since: now - since, restarts: worker.starts.saturating_sub(1) }
+        };
+        self.workers.iter().enumerate().map(sight).collect()
     }
 
     /// When to call `step` with [`Happened::Tick`], if nothing happens before.
@@ -222,6 +258,7 @@ impl Roster {
 
     fn start(&mut self, slot: Slot, now: Instant, orders: &mut Vec<Order>) {
         self.workers[slot].state = State::Starting { since: now };
+        self.workers[slot].starts = self.workers[slot].starts.saturating_add(1);
         orders.push(Order::Spawn(slot));
     }
 
@@ -378,6 +415,18 @@ impl Roster {
     fn close_socket(&mut self, slot: Slot, orders: &mut Vec<Order>) {
         if std::mem::take(&mut self.workers[slot].socket_open) {
             orders.push(Order::CloseSocket(slot));
+        }
+    }
+}
+
+impl State {
+    fn shown(self) -> WorkerState {
+        match self {
+            Self::Starting { .. } => WorkerState::Starting,
+            Self::Serving { .. } => WorkerState::Serving,
+            Self::Resting { .. } | Self::Held => WorkerState::Resting,
+            Self::Leaving => WorkerState::Draining,
+            Self::Gone => WorkerState::Gone,
         }
     }
 }

@@ -1,15 +1,23 @@
 //! The worker's side of the supervisor: says that it is ready, gets its listening socket, and learns when to leave.
 //!
 //! A thread listens to the supervisor for as long as the worker lives, and it alone: it needs neither the runtime nor the
-//! guests to cooperate, so a worker whose supervisor is gone is gone soon after, whatever it is doing.
+//! guests to cooperate, so a worker whose supervisor is gone is gone soon after, whatever it is doing, and one that is asked for its state
+//! answers, however busy it is.
 
 use std::{
+    collections::VecDeque,
     io::{self, IoSliceMut, Write},
     mem::MaybeUninit,
     net::TcpListener,
-    os::{fd::AsFd, unix::net::UnixStream},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::UnixStream,
+    },
+    sync::{Arc, OnceLock},
     time::Duration,
 };
+
+use parking_lot::Mutex;
 
 use rustix::{
     net::{
@@ -24,17 +32,28 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// What a worker says when it can serve.
-pub(super) const READY: &str = "ready\n";
-/// What precedes the reason why it cannot.
-pub(super) const FAILED: &str = "failed: ";
+use crate::control::{self, Answer, Desk, Frames, MAX_TO_SUPERVISOR, MAX_TO_WORKER, ToSupervisor, ToWorker};
+
+/// The most of a reason that a supervisor is told.
+const MAX_REASON: usize = 16 << 10;
+
+/// The stack of the thread that listens: it writes answers.
+const LISTENER_STACK: usize = 512 << 10;
 
 /// A worker's place at the supervisor, before it is ready.
 #[derive(Debug)]
 pub struct WorkerSeat {
-    channel: UnixStream,
+    line: Arc<Line>,
     post: oneshot::Receiver<(u32, TcpListener)>,
     dismissed: CancellationToken,
+}
+
+/// The worker's end of the stream.
+struct Line {
+    channel: UnixStream,
+    /// One message at a time.
+    speaking: Mutex<()>,
+    desk: OnceLock<Arc<dyn Desk>>,
 }
 
 /// What a worker serves on, and until when.
@@ -78,19 +97,26 @@ impl WorkerSeat {
         rustix::stdio::dup2_stdin(std::fs::File::open("/dev/null")?).map_err(io::Error::from)?;
         let (give, post) = oneshot::channel();
         let dismissed = CancellationToken::new();
-        let (ear, dismiss) = (channel.try_clone()?, dismissed.clone());
+        let line = Arc::new(Line { channel, speaking: Mutex::new(()), desk: OnceLock::new() });
+        let (ear, dismiss) = (Arc::clone(&line), dismissed.clone());
         std::thread::Builder::new()
             .name("supervisor".to_owned())
-            .stack_size(64 << 10)
+            .stack_size(LISTENER_STACK)
             .spawn(move || listen_to_supervisor(&ear, give, &dismiss, drain_limit))?;
-        Ok(Self { channel, post, dismissed })
+        Ok(Self { line, post, dismissed })
+    }
+
+    /// Who answers the supervisor from now on; before, it is told that the worker is still loading.
+    pub fn open_desk(&self, desk: Arc<dyn Desk>) {
+        // There is one desk: a second one would have nothing to do.
+        let _ = self.line.desk.set(desk);
     }
 
     /// Says that this worker will not serve, and why. The caller ends the process.
-    pub fn decline(mut self, why: &str) {
-        let line = format!("{FAILED}{}\n", why.replace('\n', " "));
+    pub fn decline(self, why: &str) {
+        let end = why.floor_char_boundary(MAX_REASON);
         // Best effort: the supervisor sees the process end in any case.
-        let _ = self.channel.write_all(line.as_bytes());
+        let _ = self.line.say(&ToSupervisor::Failed(why[..end].to_owned()));
     }
 
     /// Says that this worker can serve, and waits for its listening socket. Until then, SIGTERM ends the process.
@@ -99,7 +125,7 @@ impl WorkerSeat {
     /// [`SeatError::Gone`] where the supervisor wants it no more.
     pub async fn ready(mut self) -> Result<WorkerPost, SeatError> {
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        self.channel.write_all(READY.as_bytes())?;
+        self.line.say(&ToSupervisor::Ready)?;
         let (worker, listener) = tokio::select! {
             post = &mut self.post => post.map_err(|_| SeatError::Gone)?,
             _ = terminate.recv() => return Err(SeatError::Gone),
@@ -116,20 +142,58 @@ impl WorkerSeat {
     }
 }
 
-/// The thread: the socket comes once, the end of the stream comes when the supervisor is gone.
+impl Line {
+    fn say(&self, message: &ToSupervisor) -> io::Result<()> {
+        let bytes = control::frame(message, MAX_TO_SUPERVISOR)?;
+        let _turn = self.speaking.lock();
+        (&self.channel).write_all(&bytes)
+    }
+
+    fn answer(&self, id: u64, ask: control::Ask) -> io::Result<()> {
+        let answer = match self.desk.get() {
+            Some(desk) => desk.answer(ask),
+            None => Answer::Refused("the worker is loading the app".to_owned()),
+        };
+        match self.say(&ToSupervisor::Answer { id, answer }) {
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                self.say(&ToSupervisor::Answer { id, answer: Answer::Refused(error.to_string()) })
+            }
+            said => said,
+        }
+    }
+}
+
+impl std::fmt::Debug for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Line").field("channel", &self.channel).finish_non_exhaustive()
+    }
+}
+
+/// The thread: the socket comes once, questions come at any time, and the end of the stream comes when the supervisor is gone.
 fn listen_to_supervisor(
-    channel: &UnixStream,
+    line: &Line,
     give: oneshot::Sender<(u32, TcpListener)>,
     dismiss: &CancellationToken,
     drain_limit: Duration,
 ) {
-    if let Ok(Some(post)) = receive_post(channel) {
-        if give.send(post).is_ok() {
-            // Nothing else is ever sent: this returns at the end.
-            let _ = receive_post(channel);
-            dismiss.cancel();
-            std::thread::sleep(drain_limit);
+    let mut give = Some(give);
+    let mut ear = Ear { frames: Frames::new(MAX_TO_WORKER), sockets: VecDeque::new() };
+    // What breaks the conversation is as good as its end.
+    while let Ok(Some(message)) = ear.next(&line.channel) {
+        let heard = match message {
+            ToWorker::Seat { worker } => match (ear.sockets.pop_front(), give.take()) {
+                (Some(socket), Some(give)) => give.send((worker, TcpListener::from(socket))).map_err(|_| ()),
+                (None, _) | (_, None) => Err(()),
+            },
+            ToWorker::Ask { id, ask } => line.answer(id, ask).map_err(|_| ()),
+        };
+        if heard.is_err() {
+            break;
         }
+    }
+    if give.is_none() {
+        dismiss.cancel();
+        std::thread::sleep(drain_limit);
     } else {
         // There is nothing to drain. The receiver learns it, if the process is past loading.
         drop(give);
@@ -137,28 +201,51 @@ fn listen_to_supervisor(
     let _ = kill_process(getpid(), Signal::KILL);
 }
 
-/// The next message: `None` at the end of the stream.
-fn receive_post(channel: &UnixStream) -> io::Result<Option<(u32, TcpListener)>> {
-    let mut number = [0; 4];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let flags = RecvFlags::CMSG_CLOEXEC;
-    let received = loop {
-        match recvmsg(channel, &mut [IoSliceMut::new(&mut number)], &mut control, flags) {
-            Err(rustix::io::Errno::INTR) => {}
-            received => break received?,
+/// What came, and was not looked at yet.
+struct Ear {
+    frames: Frames,
+    sockets: VecDeque<OwnedFd>,
+}
+
+/// Sockets that may have come before the messages that they belong to.
+const MAX_SOCKETS: usize = 16;
+
+impl Ear {
+    /// The next message: `None` at the end of the stream.
+    fn next(&mut self, channel: &UnixStream) -> io::Result<Option<ToWorker>> {
+        loop {
+            if let Some(message) = self.frames.next()? {
+                return Ok(Some(message));
+            }
+            if !self.receive(channel)? {
+                return Ok(None);
+            }
         }
-    };
-    if received.bytes == 0 {
-        return Ok(None);
     }
-    if received.bytes != number.len() || received.flags.contains(ReturnFlags::CTRUNC) {
-        return Err(io::ErrorKind::InvalidData.into());
+
+    fn receive(&mut self, channel: &UnixStream) -> io::Result<bool> {
+        let mut bytes = [0; 4096];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let flags = RecvFlags::CMSG_CLOEXEC;
+        let received = loop {
+            match recvmsg(channel, &mut [IoSliceMut::new(&mut bytes)], &mut control, flags) {
+                Err(rustix::io::Errno::INTR) => {}
+                received => break received?,
+            }
+        };
+        if received.flags.contains(ReturnFlags::CTRUNC) {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        self.frames.push(&bytes[..received.bytes]);
+        for message in control.drain() {
+            if let RecvAncillaryMessage::ScmRights(sockets) = message {
+                self.sockets.extend(sockets);
+            }
+        }
+        if self.sockets.len() > MAX_SOCKETS {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        Ok(received.bytes > 0)
     }
-    let socket = control.drain().find_map(|message| {
-        let RecvAncillaryMessage::ScmRights(mut sockets) = message else { return None };
-        sockets.next()
-    });
-    let socket = socket.ok_or(io::ErrorKind::InvalidData)?;
-    Ok(Some((u32::from_le_bytes(number), TcpListener::from(socket))))
 }

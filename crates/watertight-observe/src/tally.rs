@@ -1,0 +1,177 @@
+//! The tally: counts what happens, by component and edge, on its way to other sinks. Nothing waits for it and nothing is lost to it: a
+//! few relaxed additions for each event, so that it can stand before the [`Bus`](crate::Bus), which drops.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use watertight_model::{
+    app::{App, ComponentId, EdgeId},
+    event::{CellEnd, Event, EventSink, Outcome},
+    failure::FailureKind,
+};
+
+/// Counts events of one process, and passes them on.
+pub struct Tally {
+    next: Arc<dyn EventSink>,
+    components: Box<[ComponentTally]>,
+    edges: Box<[Outcomes]>,
+}
+
+/// What one component has done in this process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ComponentCounts {
+    /// Calls from outside that entered it.
+    pub roots: OutcomeCounts,
+    /// Cells that came to life.
+    pub started: u64,
+    /// Cells that are gone.
+    pub ended: u64,
+    /// Cells among those that failed and were thrown out.
+    pub ejected: u64,
+    /// Uses that the manifest does not grant, once for each cell and remedy.
+    pub denied: u64,
+}
+
+/// How calls ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OutcomeCounts {
+    /// All of them.
+    pub calls: u64,
+    /// Those whose caller was cut off before.
+    pub cancelled: u64,
+    /// Those that failed, by how.
+    pub failures: BTreeMap<&'static str, u64>,
+}
+
+#[derive(Debug, Default)]
+struct ComponentTally {
+    roots: Outcomes,
+    started: AtomicU64,
+    ended: AtomicU64,
+    ejected: AtomicU64,
+    denied: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Outcomes {
+    calls: AtomicU64,
+    cancelled: AtomicU64,
+    failures: [AtomicU64; FailureKind::ALL.len()],
+}
+
+impl Tally {
+    /// Counts the events of an app on their way to `next`.
+    #[must_use]
+    pub fn new(app: &App, next: Arc<dyn EventSink>) -> Self {
+        Self {
+            next,
+            components: app.components.iter().map(|_| ComponentTally::default()).collect(),
+            edges: app.edges.iter().map(|_| Outcomes::default()).collect(),
+        }
+    }
+
+    /// What a component has done so far.
+    #[must_use]
+    pub fn component(&self, id: ComponentId) -> ComponentCounts {
+        let Some(tally) = self.components.get(id.0 as usize) else { return ComponentCounts::default() };
+        // A cell that starts meanwhile must not make more of them end than have started.
+        let ended = tally.ended.load(Relaxed);
+        ComponentCounts {
+            roots: tally.roots.counts(),
+            started: tally.started.load(Relaxed).max(ended),
+            ended,
+            ejected: tally.ejected.load(Relaxed),
+            denied: tally.denied.load(Relaxed),
+        }
+    }
+
+    /// How the calls over an edge have ended so far.
+    #[must_use]
+    pub fn edge(&self, id: EdgeId) -> OutcomeCounts {
+        self.edges.get(id.0 as usize).map(Outcomes::counts).unwrap_or_default()
+    }
+
+    fn count(&self, event: &Event) {
+        let component = |id: &ComponentId| self.components.get(id.0 as usize);
+        let add = |counter: Option<&AtomicU64>| {
+            if let Some(counter) = counter {
+                counter.fetch_add(1, Relaxed);
+            }
+        };
+        match event {
+            Event::Call(call) => {
+                if let Some(edge) = self.edges.get(call.edge.0 as usize) {
+                    edge.count(call.outcome);
+                }
+            }
+            Event::Root(root) => {
+                if let Some(tally) = component(&root.component) {
+                    tally.roots.count(root.outcome);
+                }
+            }
+            Event::CellStarted { component: id, .. } => add(component(id).map(|tally| &tally.started)),
+            Event::CellEnded { component: id, end, .. } => {
+                add(component(id).map(|tally| &tally.ended));
+                if matches!(end, CellEnd::Ejected(_)) {
+                    add(component(id).map(|tally| &tally.ejected));
+                }
+            }
+            Event::Denied { component: id, .. } => add(component(id).map(|tally| &tally.denied)),
+            Event::Log { .. }
+            | Event::LogCut { .. }
+            | Event::Request(_)
+            | Event::Worker { .. }
+            | Event::Supervised { .. }
+            | Event::Failure(_)
+            | Event::Postmortem(_)
+            | Event::Dropped { .. } => {}
+        }
+    }
+}
+
+impl EventSink for Tally {
+    fn emit(&self, event: Event) {
+        self.count(&event);
+        self.next.emit(event);
+    }
+}
+
+impl fmt::Debug for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tally").field("components", &self.components.len()).finish_non_exhaustive()
+    }
+}
+
+impl Outcomes {
+    fn count(&self, outcome: Outcome) {
+        self.calls.fetch_add(1, Relaxed);
+        match outcome {
+            Outcome::Ok => {}
+            Outcome::Cancelled => {
+                self.cancelled.fetch_add(1, Relaxed);
+            }
+            Outcome::Failed(kind) => {
+                let place = FailureKind::ALL.iter().position(|other| *other == kind);
+                if let Some(counter) = place.and_then(|place| self.failures.get(place)) {
+                    counter.fetch_add(1, Relaxed);
+                }
+            }
+        }
+    }
+
+    fn counts(&self) -> OutcomeCounts {
+        let failures =
+            FailureKind::ALL.iter().zip(&self.failures).map(|(kind, count)| (kind.name(), count.load(Relaxed)));
+        OutcomeCounts {
+            failures: failures.filter(|(_, count)| *count > 0).collect(),
+            cancelled: self.cancelled.load(Relaxed),
+            calls: self.calls.load(Relaxed),
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The admin socket: what a running node says of itself and can be told, as HTTP and JSON over a Unix socket of its owner's.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /v1/node` | [`NodeStatus`](crate::status::NodeStatus): the app, its version, its workers |
+//! | `GET /v1/components` | [`ComponentsStatus`](crate::status::ComponentsStatus): every component, summed up over the workers |
+//!
+//! An error is `{"error": {"message": …}}` with a status of its own. Paths are versioned: keys are added to answers, never
+//! taken away. It knows neither sockets of clients nor guests; [`Steward`] is who has the answers.
+
+mod client;
+mod socket;
+
+use std::future::Future;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use serde::Serialize;
+use watertight_ingress::local::{self, LocalHandler};
+
+use crate::status::{ComponentsStatus, NodeStatus};
+
+pub use self::{
+    client::{AdminClient, AdminError},
+    socket::{AdminSocket, FoundNode, SocketError, nodes, private_folder, user},
+};
+
+/// Who looks after a node: its supervisor, or the one process that it is.
+pub trait Steward: Clone + Send + Sync + 'static {
+    /// What the node is.
+    fn node(&self) -> impl Future<Output = NodeStatus> + Send;
+
+    /// What its components do.
+    fn components(&self) -> impl Future<Output = ComponentsStatus> + Send;
+}
+
+/// Answers on the socket until the future is dropped; then the socket's file is gone, too.
+pub async fn serve(socket: AdminSocket, steward: impl Steward) {
+    match socket.listen() {
+        Ok((listener, _file)) => local::serve(listener, Admin(steward)).await,
+        Err(error) => tracing::warn!(%error, "nobody can ask after this node: its admin socket cannot be listened on"),
+    }
+}
+
+#[derive(Clone)]
+struct Admin<S>(S);
+
+impl<S: Steward> LocalHandler for Admin<S> {
+    async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
+        let Self(steward) = self;
+        match (request.method(), request.uri().path()) {
+            (&Method::GET, "/v1/node") => json(StatusCode::OK, &steward.node().await),
+            (&Method::GET, "/v1/components") => json(StatusCode::OK, &steward.components().await),
+            (_, "/v1/node" | "/v1/components") => {
+                refused(StatusCode::METHOD_NOT_ALLOWED, "this can only be read, with GET")
+            }
+            (_, path) => refused(StatusCode::NOT_FOUND, &format!("there is nothing at {path}")),
+        }
+    }
+}
+
+/// What is said instead of an answer.
+#[derive(Serialize)]
+struct Refused<'a> {
+    error: Why<'a>,
+}
+
+#[derive(Serialize)]
+struct Why<'a> {
+    message: &'a str,
+}
+
+fn refused(status: StatusCode, message: &str) -> Response<Bytes> {
+    json(status, &Refused { error: Why { message } })
+}
+
+fn json(status: StatusCode, document: &impl Serialize) -> Response<Bytes> {
+    let (status, body) = match serde_json::to_vec(document) {
+        Ok(body) => (status, body),
+        // The documents are plain data, which always has a text.
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string().into_bytes()),
+    };
+    let mut response = Response::new(Bytes::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

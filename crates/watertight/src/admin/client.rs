@@ -1,0 +1,94 @@
+//! Asking a node over its admin socket: what `watertight ps` and its like do.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode};
+use serde::de::DeserializeOwned;
+use watertight_ingress::local::{self, LocalError};
+
+use crate::status::{ComponentsStatus, NodeStatus};
+
+/// How long a node may take to say how it is.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A node's admin socket, from outside.
+#[derive(Clone, Debug)]
+pub struct AdminClient {
+    socket: PathBuf,
+}
+
+/// Why a node did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// There was no answer.
+    #[error(transparent)]
+    Local(#[from] LocalError),
+    /// It will not.
+    #[error("the node refuses ({status}): {message}")]
+    Refused {
+        /// How it says so.
+        status: u16,
+        /// Why.
+        message: String,
+    },
+    /// It speaks another language.
+    #[error("the node answers what this version does not understand: {0}")]
+    Foreign(#[from] serde_json::Error),
+}
+
+impl AdminClient {
+    /// Nothing happens yet.
+    pub fn new(socket: impl Into<PathBuf>) -> Self {
+        Self { socket: socket.into() }
+    }
+
+    /// The socket's path.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// What the node is.
+    ///
+    /// # Errors
+    /// Without an answer.
+    pub async fn node(&self) -> Result<NodeStatus, AdminError> {
+        self.ask(Method::GET, "/v1/node", Bytes::new(), PATIENCE).await
+    }
+
+    /// What its components do.
+    ///
+    /// # Errors
+    /// Without an answer.
+    pub async fn components(&self) -> Result<ComponentsStatus, AdminError> {
+        self.ask(Method::GET, "/v1/components", Bytes::new(), PATIENCE).await
+    }
+
+    /// Sends a request and reads the document that it is answered with.
+    async fn ask<D: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        within: Duration,
+    ) -> Result<D, AdminError> {
+        let mut request = Request::new(body);
+        *request.method_mut() = method;
+        *request.uri_mut() = http::Uri::try_from(path).unwrap_or_default();
+        let answer = local::ask(&self.socket, request, within).await?;
+        if answer.status() == StatusCode::OK {
+            return Ok(serde_json::from_slice(answer.body())?);
+        }
+        Err(AdminError::Refused { status: answer.status().as_u16(), message: message(answer.body()) })
+    }
+}
+
+fn message(body: &[u8]) -> String {
+    let said: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+    let message = said.as_ref().and_then(|said| said.pointer("/error/message")?.as_str());
+    message.unwrap_or("without a reason").to_owned()
+}

@@ -1,0 +1,412 @@
+//! What a node says of itself: the documents that the admin socket gives and `watertight ps` shows.
+//!
+//! They only ever get more keys. A worker reports on its own components; a node sums its workers up by the components' names, because
+//! during a reload two versions of an app are at work.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+
+use serde::{Deserialize, Serialize};
+use watertight_host::HostCell;
+use watertight_model::{
+    app::{App, Component, Edge},
+    usage::{ComponentUsage, DiskUsage, Usage},
+};
+use watertight_observe::{OutcomeCounts, Tally, Timestamp};
+use watertight_runtime::AppView;
+
+/// A node: `GET /v1/node`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NodeStatus {
+    /// The app's name.
+    pub app: String,
+    /// The app's own version.
+    pub version: String,
+    /// The process id of the supervisor, or of the one process.
+    pub pid: u32,
+    /// Where it serves.
+    pub url: String,
+    /// When it started, in UTC, as in RFC 3339.
+    pub since: String,
+    /// How long ago that was.
+    pub uptime_ms: u64,
+    /// How many versions of the app it has had: 1 before the first reload.
+    pub generation: u32,
+    /// The processes that serve: one that is the node itself where there is no supervisor.
+    pub workers: Vec<WorkerStatus>,
+}
+
+/// What is known of a node from its start.
+#[derive(Clone, Debug)]
+pub struct About {
+    app: String,
+    version: String,
+    url: String,
+    since: (SystemTime, Instant),
+}
+
+impl About {
+    /// A node that starts now, and serves an app at a place.
+    #[must_use]
+    pub fn new(app: &App, url: impl Into<String>) -> Self {
+        let since = (SystemTime::now(), Instant::now());
+        Self { app: app.name.clone(), version: app.version.clone(), url: url.into(), since }
+    }
+
+    /// The node with these workers.
+    pub(crate) fn node(&self, workers: Vec<WorkerStatus>) -> NodeStatus {
+        let (since, began) = self.since;
+        NodeStatus {
+            app: self.app.clone(),
+            version: self.version.clone(),
+            pid: std::process::id(),
+            url: self.url.clone(),
+            since: Timestamp(since).to_string(),
+            uptime_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            generation: workers.iter().map(|worker| worker.generation).max().unwrap_or(1),
+            workers,
+        }
+    }
+}
+
+/// A process that serves.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WorkerStatus {
+    /// Its number, from 0.
+    pub worker: u32,
+    /// Its process id, if there is one.
+    #[serde(default)]
+    pub pid: Option<u32>,
+    /// What it is doing.
+    pub state: WorkerState,
+    /// For how long.
+    pub state_ms: u64,
+    /// How often another process had to take its place.
+    pub restarts: u32,
+    /// Which version of the app it has.
+    pub generation: u32,
+    /// Whether it answered in time.
+    pub answers: bool,
+    /// What it has in memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rss_bytes: Option<u64>,
+}
+
+/// What a worker is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WorkerState {
+    /// It loads the app.
+    Starting,
+    /// It serves.
+    Serving,
+    /// It ended, and waits to be started again.
+    Resting,
+    /// It finishes what it has, and ends.
+    Draining,
+    /// It is gone for good.
+    Gone,
+}
+
+/// The components of a node: `GET /v1/components`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct ComponentsStatus {
+    /// Summed up over the workers that answered.
+    pub components: Vec<ComponentStatus>,
+    /// The workers that did not.
+    pub unanswered: Vec<u32>,
+    /// The folders that guests write to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disks: Vec<DiskUsage>,
+}
+
+/// What one worker says of itself.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct WorkerReport {
+    /// Its components, in the manifest's order.
+    pub components: Vec<ComponentStatus>,
+    /// The folders that guests write to.
+    #[serde(default)]
+    pub disks: Vec<DiskUsage>,
+}
+
+/// A component.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ComponentStatus {
+    /// Its name.
+    pub name: String,
+    /// `cell` or `fused`.
+    pub wall: String,
+    /// `call`, `request` or `resident`.
+    pub lifetime: String,
+    /// Cells that are alive.
+    pub cells: u64,
+    /// Cells that came to life.
+    pub started: u64,
+    /// Cells that failed and were thrown out.
+    pub ejected: u64,
+    /// Calls into it: over edges, and from outside.
+    pub calls: u64,
+    /// Those among them that failed, by how.
+    pub failures: BTreeMap<String, u64>,
+    /// Those among them that nobody waited for any longer.
+    pub cancelled: u64,
+    /// Uses that the manifest does not grant.
+    pub denied: u64,
+    /// What it uses of its budgets.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub usage: Vec<BudgetUse>,
+    /// The edges that leave it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub edges: Vec<EdgeStatus>,
+}
+
+/// One edge.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EdgeStatus {
+    /// The import.
+    pub import: String,
+    /// The component that meets it.
+    pub to: String,
+    /// Calls over it.
+    pub calls: u64,
+    /// Those among them that failed, by how.
+    pub failures: BTreeMap<String, u64>,
+    /// Those among them that nobody waited for any longer.
+    pub cancelled: u64,
+}
+
+/// What is used of one budget.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BudgetUse {
+    /// The budget's key: `memory`, `files`, `concurrency`, ….
+    pub budget: String,
+    /// In use now, over all cells and workers.
+    pub used: u64,
+    /// What the one that uses most has: a cell, or a worker for `concurrency` and `queue`.
+    pub most: u64,
+    /// What each of those may have.
+    pub limit: u64,
+    /// Whether these are bytes.
+    pub bytes: bool,
+}
+
+/// What tells how a running node is, without keeping it running.
+#[derive(Clone, Debug)]
+pub(crate) struct Watch {
+    pub(crate) app: Arc<App>,
+    pub(crate) running: AppView<HostCell>,
+    pub(crate) tally: Arc<Tally>,
+}
+
+impl Watch {
+    /// How it is.
+    pub(crate) fn report(&self) -> WorkerReport {
+        let usage = self.running.running().map(|running| running.usage()).unwrap_or_default();
+        let component = |spec: &Component| {
+            let used = usage.components.iter().find(|used| used.component == spec.id);
+            ComponentStatus { usage: used.map(|used| uses(spec, used)).unwrap_or_default(), ..self.counted(spec) }
+        };
+        WorkerReport { components: self.app.components.iter().map(component).collect(), disks: usage.disks.clone() }
+    }
+
+    /// What the events tell of a component.
+    fn counted(&self, spec: &Component) -> ComponentStatus {
+        let counts = self.tally.component(spec.id);
+        let mut status = ComponentStatus {
+            name: spec.name.clone(),
+            wall: spec.wall.to_string(),
+            lifetime: spec.lifetime.to_string(),
+            cells: counts.started - counts.ended,
+            started: counts.started,
+            ejected: counts.ejected,
+            denied: counts.denied,
+            ..ComponentStatus::default()
+        };
+        let mut add = |outcomes: OutcomeCounts| {
+            status.calls += outcomes.calls;
+            status.cancelled += outcomes.cancelled;
+            sum(&mut status.failures, named(outcomes.failures));
+        };
+        add(counts.roots);
+        self.app.edges_to(spec.id).for_each(|edge| add(self.tally.edge(edge.id)));
+        let edge = |edge: &Edge| {
+            let outcomes = self.tally.edge(edge.id);
+            EdgeStatus {
+                import: edge.import.clone(),
+                to: self.app.component(edge.exporter).name.clone(),
+                calls: outcomes.calls,
+                cancelled: outcomes.cancelled,
+                failures: named(outcomes.failures),
+            }
+        };
+        status.edges = self.app.edges_from(spec.id).map(edge).collect();
+        status
+    }
+}
+
+/// What the cells of a component use of its budgets, where they are of a kind that is held rather than spent.
+fn uses(spec: &Component, used: &ComponentUsage) -> Vec<BudgetUse> {
+    let budget = &spec.budget;
+    let row = |key: &str, used: u64, most: u64, limit: u64| BudgetUse {
+        budget: key.to_owned(),
+        used,
+        most,
+        limit,
+        bytes: matches!(key, "memory" | "log"),
+    };
+    let (total, most) = (&used.total, &used.most);
+    let (running, waiting) = (used.running.into(), used.waiting.into());
+    vec![
+        row("memory", total.memory_bytes, most.memory_bytes, budget.memory.0),
+        row("files", total.files.into(), most.files.into(), budget.files.into()),
+        row(
+            "sockets",
+            u64::from(total.sockets) + u64::from(total.requests),
+            u64::from(most.sockets) + u64::from(most.requests),
+            budget.sockets.into(),
+        ),
+        row("log", total.log_bytes, most.log_bytes, budget.log.0),
+        row("concurrency", running, running, budget.concurrency.into()),
+        row("queue", waiting, waiting, budget.queue.into()),
+    ]
+}
+
+impl ComponentsStatus {
+    /// Adds what one worker says.
+    pub fn add(&mut self, report: WorkerReport) {
+        for theirs in report.components {
+            match self.components.iter_mut().find(|ours| ours.name == theirs.name) {
+                Some(ours) => ours.add(theirs),
+                None => self.components.push(theirs),
+            }
+        }
+        let (ours, theirs) = (std::mem::take(&mut self.disks), report.disks);
+        let mut disks = Usage { components: Vec::new(), disks: ours };
+        disks.add(&Usage { components: Vec::new(), disks: theirs });
+        self.disks = disks.disks;
+    }
+}
+
+impl ComponentStatus {
+    /// Failed calls of any kind.
+    #[must_use]
+    pub fn failed(&self) -> u64 {
+        self.failures.values().sum()
+    }
+
+    /// Adds the same component of another worker.
+    fn add(&mut self, other: Self) {
+        let Self { name: _, wall, lifetime, cells, started, ejected, calls, failures, cancelled, denied, usage, edges } =
+            other;
+        // The newest version of the app has its say.
+        (self.wall, self.lifetime) = (wall, lifetime);
+        self.cells += cells;
+        self.started += started;
+        self.ejected += ejected;
+        self.calls += calls;
+        self.cancelled += cancelled;
+        self.denied += denied;
+        sum(&mut self.failures, failures);
+        for theirs in usage {
+            match self.usage.iter_mut().find(|ours| ours.budget == theirs.budget) {
+                Some(ours) => ours.add(&theirs),
+                None => self.usage.push(theirs),
+            }
+        }
+        for theirs in edges {
+            match self.edges.iter_mut().find(|ours| ours.import == theirs.import && ours.to == theirs.to) {
+                Some(ours) => ours.add(theirs),
+                None => self.edges.push(theirs),
+            }
+        }
+    }
+}
+
+impl EdgeStatus {
+    /// Failed calls of any kind.
+    #[must_use]
+    pub fn failed(&self) -> u64 {
+        self.failures.values().sum()
+    }
+
+    fn add(&mut self, other: Self) {
+        self.calls += other.calls;
+        self.cancelled += other.cancelled;
+        sum(&mut self.failures, other.failures);
+    }
+}
+
+impl BudgetUse {
+    fn add(&mut self, other: &Self) {
+        self.used += other.used;
+        self.most = self.most.max(other.most);
+        self.limit = other.limit;
+    }
+}
+
+fn named(failures: BTreeMap<&'static str, u64>) -> BTreeMap<String, u64> {
+    failures.into_iter().map(|(kind, count)| (kind.to_owned(), count)).collect()
+}
+
+fn sum(ours: &mut BTreeMap<String, u64>, theirs: BTreeMap<String, u64>) {
+    for (kind, count) in theirs {
+        *ours.entry(kind).or_default() += count;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn component(name: &str, calls: u64, trap: u64) -> ComponentStatus {
+        let failures = BTreeMap::from([("trap".to_owned(), trap)]);
+        let edge = EdgeStatus {
+            import: "a:b/c".to_owned(),
+            to: "d".to_owned(),
+            calls,
+            failures: failures.clone(),
+            cancelled: 1,
+        };
+        let usage = BudgetUse { budget: "memory".to_owned(), used: calls, most: calls, limit: 9, bytes: true };
+        let name = name.to_owned();
+        let one = ComponentStatus {
+            name,
+            cells: 1,
+            started: 2,
+            ejected: 1,
+            calls,
+            failures,
+            cancelled: 1,
+            ..ComponentStatus::default()
+        };
+        ComponentStatus { edges: vec![edge], usage: vec![usage], ..one }
+    }
+
+    #[test]
+    fn workers_are_summed_up_by_the_names_of_their_components() {
+        let mut node = ComponentsStatus::default();
+        node.add(WorkerReport { components: vec![component("web", 3, 1), component("old", 1, 0)], disks: Vec::new() });
+        node.add(WorkerReport { components: vec![component("new", 5, 0), component("web", 4, 2)], disks: Vec::new() });
+        let names = node.components.iter().map(|component| component.name.as_str()).collect::<Vec<_>>();
+        assert_eq!(names, ["web", "old", "new"]);
+        let web = &node.components[0];
+        assert_eq!((web.cells, web.started, web.ejected, web.calls, web.cancelled), (2, 4, 2, 7, 2));
+        assert_eq!(web.failed(), 3);
+        assert_eq!((web.edges.len(), web.edges[0].calls, web.edges[0].failed()), (1, 7, 3));
+        assert_eq!((web.usage.len(), web.usage[0].used, web.usage[0].most, web.usage[0].limit), (1, 7, 4, 9));
+    }
+
+    #[test]
+    fn a_report_of_another_version_is_read_as_far_as_it_goes() {
+        let report: WorkerReport =
+            serde_json::from_str(r#"{"components":[{"name":"web","calls":2,"later":true}]}"#).expect("it is JSON");
+        assert_eq!((report.components[0].calls, report.components[0].cells), (2, 0));
+    }
+}
