@@ -12,6 +12,9 @@ pub struct Budget {
     /// Time spent running guest code, for one cell in one call tree.
     #[serde(rename = "cpu_ms", serialize_with = "crate::budget::millis")]
     pub cpu: Duration,
+    /// Cpu after which it goes on at lower priority: of one cell in one call tree, and of the whole call tree that begins with it.
+    #[serde(rename = "slice_ms", serialize_with = "crate::budget::millis")]
+    pub slice: Duration,
     /// Time on the clock for one call, from admission to answer.
     #[serde(rename = "deadline_ms", serialize_with = "crate::budget::millis")]
     pub deadline: Duration,
@@ -33,6 +36,7 @@ impl Default for Budget {
         Self {
             memory: ByteSize::mib(64),
             cpu: Duration::from_millis(500),
+            slice: Duration::from_millis(10),
             deadline: Duration::from_secs(5),
             concurrency: 256,
             queue: 1024,

@@ -51,6 +51,15 @@ pub enum Event {
     Failure(Failure),
     /// What is known of a failed cell was written down.
     Postmortem(Postmortem),
+    /// A cell goes on at lower priority, with the call it runs: a slice is spent.
+    Demoted {
+        /// Which cell.
+        cell: CellId,
+        /// Of which component.
+        component: ComponentId,
+        /// Whose slice: this component's, or that of the one the call tree began with.
+        whose: ComponentId,
+    },
     /// A component tried what the manifest does not grant.
     Denied {
         /// Who tried.

@@ -266,6 +266,7 @@ fn read_budget(reader: &mut Reader, table: Table<'_>) -> Budget {
     Budget {
         memory: reader.size(table, "memory", MEMORY_MIN).unwrap_or(default.memory),
         cpu: reader.duration(table, "cpu").map_or(default.cpu, |cpu| cpu.value),
+        slice: reader.duration(table, "slice").map_or(default.slice, |slice| slice.value),
         deadline: reader.duration(table, "deadline").map_or(default.deadline, |deadline| deadline.value),
         concurrency: reader.count(table, "concurrency").unwrap_or(default.concurrency),
         queue: reader.count(table, "queue").unwrap_or(default.queue),

@@ -230,6 +230,7 @@ fn weight(record: &Record) -> usize {
         | Event::CellEnded { .. }
         | Event::LogCut { .. }
         | Event::Supervised { .. }
+        | Event::Demoted { .. }
         | Event::Dropped { .. } => 0,
     };
     size_of::<Record>() + text

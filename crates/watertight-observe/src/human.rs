@@ -131,6 +131,7 @@ impl<W: Write + Send + 'static> HumanLog<W> {
             | Event::Postmortem(_)
             | Event::CellStarted { .. }
             | Event::CellEnded { .. }
+            | Event::Demoted { .. }
             | Event::Denied { .. }
             | Event::Log { .. }
             | Event::LogCut { .. }
@@ -249,6 +250,10 @@ impl Line<'_> {
                     Tone::Odd,
                     format_args!("cell {} of {name} wrote {bytes} beyond its log budget, dropped", cell.0),
                 )
+            }
+            Event::Demoted { cell, component, whose } => {
+                let (name, whose) = (self.names.component(*component), self.names.component(*whose));
+                write!(self.text, "cell {} of {name} goes on at lower priority: the slice of {whose} is spent", cell.0)
             }
             Event::Worker { worker, change } => match change {
                 WorkerChange::Started { pid } => write!(self.text, "worker {worker} serves (pid {pid})"),

@@ -140,6 +140,12 @@ impl Named<'_> {
                 map.serialize_entry("folder", &postmortem.folder.to_string_lossy())?;
                 map.serialize_entry("at", &postmortem.at)
             }
+            Event::Demoted { cell, component, whose } => {
+                map.serialize_entry("event", "demoted")?;
+                map.serialize_entry("cell", cell)?;
+                map.serialize_entry("component", names.component(*component))?;
+                map.serialize_entry("slice_of", names.component(*whose))
+            }
             Event::Denied { component, denial } => {
                 map.serialize_entry("event", "denied")?;
                 map.serialize_entry("component", names.component(*component))?;

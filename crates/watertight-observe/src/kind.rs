@@ -26,6 +26,8 @@ pub enum Kind {
     Failure,
     /// A postmortem was written.
     Postmortem,
+    /// A call goes on at lower priority.
+    Demoted,
     /// A use that was not granted.
     Denied,
     /// A line that a guest wrote.
@@ -46,7 +48,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Call,
         Self::CallFailed,
         Self::Root,
@@ -56,6 +58,7 @@ impl Kind {
         Self::CellEjected,
         Self::Failure,
         Self::Postmortem,
+        Self::Demoted,
         Self::Denied,
         Self::Log,
         Self::LogCut,
@@ -81,6 +84,7 @@ impl Kind {
             Event::CellEnded { end: CellEnd::Ejected(_), .. } => Self::CellEjected,
             Event::Failure(_) => Self::Failure,
             Event::Postmortem(_) => Self::Postmortem,
+            Event::Demoted { .. } => Self::Demoted,
             Event::Denied { .. } => Self::Denied,
             Event::Log { .. } => Self::Log,
             Event::LogCut { .. } => Self::LogCut,

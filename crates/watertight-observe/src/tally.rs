@@ -126,6 +126,7 @@ impl Tally {
             Event::Log { .. }
             | Event::LogCut { .. }
             | Event::Request(_)
+            | Event::Demoted { .. }
             | Event::Worker { .. }
             | Event::Supervised { .. }
             | Event::Failure(_)

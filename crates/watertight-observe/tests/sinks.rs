@@ -134,6 +134,7 @@ fn events() -> Vec<Event> {
             folder: "/var/lib/watertight/postmortem/press/markdown/20260203T040405.006Z-4241".into(),
             at: Some("src/lib.rs:41".to_owned()),
         }),
+        Event::Demoted { cell, component, whose: ComponentId(0) },
         Event::Denied {
             component,
             denial: Denial {

@@ -33,6 +33,7 @@ use crate::{
     host::CellData,
     membrane::{ExportedFunction, Frame, Proxy, Pumps, TypedExport},
     meter::{self, CpuAccount, Metered},
+    slice::{self, Slice},
     tree::Tree,
 };
 
@@ -51,6 +52,8 @@ pub struct CellCore<T: CellData> {
     pub(crate) instance: Option<Instance>,
     cpu: Arc<CpuAccount>,
     cpu_budget: u64,
+    /// Nanoseconds of cpu after which it goes on at lower priority.
+    slice: u64,
     denied: Vec<String>,
 }
 
@@ -59,6 +62,9 @@ const MAX_DENIALS_PER_CELL: usize = 32;
 
 /// Proxies to other cells' resources that one cell may hold.
 pub(crate) const MAX_PROXIES_PER_CELL: usize = 1 << 16;
+
+/// What a guest has at least before a tick makes it yield, in nanoseconds: ticks come when they come.
+const LEAST_TURN: u64 = 500_000;
 
 /// Longer than any deadline.
 const MAX_RUN: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -81,6 +87,7 @@ impl<T: CellData> CellCore<T> {
             cpu: Arc::clone(account.cpu()),
             account,
             cpu_budget: nanos(component.budget.cpu),
+            slice: nanos(component.budget.slice),
             denied: Vec::new(),
         }
     }
@@ -143,17 +150,36 @@ impl<T: CellData> CellCore<T> {
         }
     }
 
-    /// What a running guest is told at each tick of the epoch: go on after the others had their turn, or stop.
+    /// What a running guest is told at each tick of the epoch: go on after the others had their turn, or stop. One that is over its
+    /// slice goes on elsewhere.
     fn tick(&self) -> wasmtime::Result<UpdateDeadline> {
         let now = Moment::now();
         let stop = |kind| Err(Interrupted { kind }.into());
         if now >= self.deadline {
-            stop(FailureKind::Deadline)
-        } else if self.cpu.spent_nanos(now) > self.cpu_budget {
-            stop(FailureKind::Cpu)
-        } else {
-            Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+            return stop(FailureKind::Deadline);
         }
+        let spent = self.cpu.spent_nanos(now);
+        if spent > self.cpu_budget {
+            return stop(FailureKind::Cpu);
+        }
+        let tree = self.tree.as_deref();
+        if spent > self.slice {
+            self.outrun(slice::outrun(now, self.slice), self.component);
+        } else if let Some(tree) = tree.filter(|tree| tree.slice.is_spent()) {
+            self.outrun(slice::outrun(now, 0), tree.root);
+        } else if meter::running_nanos(now) < LEAST_TURN {
+            return Ok(UpdateDeadline::Continue(1));
+        }
+        Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+    }
+
+    /// Tells of a run that is over because the slice of `whose` is spent.
+    fn outrun(&self, run: Option<Arc<Slice>>, whose: ComponentId) {
+        let Some(run) = run else { return };
+        if let Some(tree) = &self.tree {
+            tree.remember(&run);
+        }
+        self.events.emit(Event::Demoted { cell: self.id, component: self.component, whose });
     }
 }
 
@@ -233,6 +259,11 @@ impl<T: CellData> Cell<T> {
 
     pub(crate) fn spec(&self) -> &Component {
         self.model.component(self.component)
+    }
+
+    /// What it ever spent, between two calls.
+    pub(crate) fn spent_nanos(&self) -> u64 {
+        self.cpu.total_nanos()
     }
 
     /// Whether it may be entered again.

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::time::{ClockId, clock_gettime};
+use rustix::time::{ClockId, Timespec, clock_gettime};
 
 /// The same point in time on both clocks: the standard library's does not give its number away.
 static START: LazyLock<(Moment, Instant)> = LazyLock::new(|| (Moment::now(), Instant::now()));
@@ -22,9 +22,7 @@ pub(crate) struct Moment(u64);
 impl Moment {
     /// Reads the clock; about 20 ns.
     pub(crate) fn now() -> Self {
-        let time = clock_gettime(ClockId::Monotonic);
-        let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-        let now = Self(seconds * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0));
+        let now = Self(nanos_of(clock_gettime(ClockId::Monotonic)));
         LATEST.set(now);
         now
     }
@@ -32,6 +30,14 @@ impl Moment {
     /// The moment that this thread read last: for what has just ended.
     pub(crate) fn latest() -> Self {
         LATEST.get()
+    }
+
+    pub(crate) fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
     }
 
     pub(crate) fn since(self, earlier: Self) -> Duration {
@@ -52,6 +58,10 @@ impl Moment {
         let (moment, instant) = *START;
         instant + Duration::from_nanos(self.nanos_since(moment)).min(FAR)
     }
+}
+
+pub(crate) fn nanos_of(time: Timespec) -> u64 {
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
 }
 
 pub(crate) fn nanos(duration: Duration) -> u64 {

@@ -7,6 +7,7 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Weak},
+    time::Duration,
 };
 
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
@@ -22,10 +23,12 @@ use watertight_model::{
 use crate::{
     cell::Cell,
     clock::Moment,
+    demote::Demotable,
     failure::{self, Interrupted},
     host::CellData,
     membrane::{self, Entry, ExportedFunction, Frame, Lent},
     meter,
+    slice::Slice,
     tree::Tree,
 };
 
@@ -88,7 +91,10 @@ impl<T: CellData> Driver<T> {
         let (jobs, queue) = mpsc::channel(MAX_JOBS);
         let obituary = Arc::new(Mutex::new(None));
         let driver = Self { jobs, component: cell.component(), cell: cell.id(), obituary: Arc::clone(&obituary) };
-        tokio::spawn(drive(cell, queue, obituary));
+        // Its calls have deadlines, the task has none.
+        let (slice, far) = (Slice::new(Duration::MAX), Moment::from_nanos(u64::MAX));
+        let task = drive(cell, queue, obituary, Arc::clone(&slice));
+        tokio::spawn(Demotable::new(slice, far, task));
         driver
     }
 
@@ -140,13 +146,14 @@ impl Done {
 }
 
 /// How much later than the driver its caller gives up.
-const GRACE: std::time::Duration = std::time::Duration::from_millis(5);
+const GRACE: Duration = Duration::from_millis(5);
 
 /// The driver's task.
 async fn drive<T: CellData>(
     mut cell: Box<Cell<T>>,
     queue: mpsc::Receiver<Job<T>>,
     obituary: Arc<Mutex<Option<CallError>>>,
+    slice: Arc<Slice>,
 ) {
     let mut queue = Queue { incoming: queue, later: VecDeque::new() };
     while let Some(job) = queue.next().await {
@@ -164,6 +171,7 @@ async fn drive<T: CellData>(
             drop(cell);
             return queue.hand_back();
         }
+        let spent = cell.spent_nanos();
         let ran = match job.work {
             Work::Drop(resource) => {
                 let dropped = cell.drop_resource(resource, job.deadline).await;
@@ -176,6 +184,9 @@ async fn drive<T: CellData>(
                 cell.run_concurrent(async |accessor| run_calls(accessor, first, &tree, &mut queue).await).await
             }
         };
+        tree.slice.charge(cell.spent_nanos().saturating_sub(spent));
+        // What comes next may be another call tree's.
+        slice.release();
         match ran {
             Ok(Ran::Out) => cell.leave(),
             Ok(Ran::CutOff) => {

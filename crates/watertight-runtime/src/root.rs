@@ -7,13 +7,15 @@ use wasmtime::{Store, component::Instance};
 use watertight_model::{
     app::ComponentId,
     event::{Event, Outcome, Root as RootEnded, TreeId},
-    failure::CallError,
+    failure::{CallError, FailureKind},
 };
 
 use crate::{
     app::{LoadedApp, root_deadline},
     clock::Moment,
+    demote::Demotable,
     engine::Busy,
+    failure,
     host::CellData,
     tree::{Loan, Tree},
 };
@@ -23,7 +25,7 @@ pub struct Root<T: CellData> {
     loan: Loan<T, Arc<Tree<T>>>,
     ended: Ended<T>,
     deadline: Moment,
-    _busy: Busy,
+    busy: Busy,
 }
 
 /// Says how the root call ended, also when it was cut off.
@@ -41,8 +43,13 @@ impl<T: CellData> Root<T> {
         let tree = Tree::new(Arc::clone(app), component);
         let deadline = root_deadline(app.spec(component));
         let mut ended = Ended { tree: Arc::clone(&tree), component, began, outcome: Outcome::Cancelled };
-        match tree.check_out(Arc::clone(&tree), component, deadline).await {
-            Ok(loan) => Ok(Self { loan, ended, deadline, _busy: busy }),
+        // Guest code runs here already: what a component does when it is instantiated.
+        let entering = Demotable::new(Arc::clone(&tree.slice), deadline, {
+            let tree = Arc::clone(&tree);
+            async move { tree.check_out(Arc::clone(&tree), component, deadline).await }
+        });
+        match or_late(entering.await, &tree) {
+            Ok(loan) => Ok(Self { loan, ended, deadline, busy }),
             Err(error) => {
                 ended.outcome = Outcome::Failed(error.kind);
                 Err(error)
@@ -67,21 +74,31 @@ impl<T: CellData> Root<T> {
         self.loan.instance
     }
 
-    /// Runs something in the cell, under its budgets, and ends the call tree.
+    /// Runs something in the cell, under its budgets, and ends the call tree. Past its slice, it goes on in another thread.
     ///
     /// # Errors
     /// How it failed; the cell is ejected then.
-    pub async fn run<R>(
-        mut self,
-        run_in: impl for<'a> FnOnce(&'a mut Store<T>, Instance) -> BoxFuture<'a, wasmtime::Result<R>> + Send,
+    pub async fn run<R: Send + 'static>(
+        self,
+        run_in: impl for<'a> FnOnce(&'a mut Store<T>, Instance) -> BoxFuture<'a, wasmtime::Result<R>> + Send + 'static,
     ) -> Result<R, CallError> {
-        let result = self.loan.run_host(self.deadline, run_in).await;
-        self.ended.outcome = match &result {
+        let Self { mut loan, mut ended, deadline, busy } = self;
+        let running = Demotable::new(Arc::clone(&ended.tree.slice), deadline, async move {
+            let _busy = busy;
+            loan.run_host(deadline, run_in).await
+        });
+        let result = or_late(running.await, &ended.tree);
+        ended.outcome = match &result {
             Ok(_) => Outcome::Ok,
             Err(error) => Outcome::Failed(error.kind),
         };
         result
     }
+}
+
+/// What became of a part of a root call. One that was given up, at lower priority, is past its deadline.
+fn or_late<T: CellData, R>(result: Option<Result<R, CallError>>, tree: &Tree<T>) -> Result<R, CallError> {
+    result.unwrap_or_else(|| Err(failure::budget(FailureKind::Deadline, tree.app.spec(tree.root))))
 }
 
 impl<T: CellData> Drop for Ended<T> {

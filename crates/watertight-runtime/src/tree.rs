@@ -8,7 +8,7 @@ use std::{
     fmt,
     ops::{Deref, DerefMut},
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
@@ -31,7 +31,11 @@ use crate::{
     host::CellData,
     membrane::{self, ExportedFunction, Frame, Lent, Proxy},
     meter,
+    slice::Slice,
 };
+
+/// Runs at lower priority that a call tree calls back when it ends; more of them hear of the end when they have their turn.
+const MAX_REMEMBERED: usize = 64;
 
 static NEXT_TREE: AtomicU64 = AtomicU64::new(1);
 
@@ -41,6 +45,10 @@ pub(crate) struct Tree<T: CellData> {
     pub(crate) app: Arc<LoadedApp<T>>,
     /// The component that the root call enters.
     pub(crate) root: ComponentId,
+    /// The root call's run, which all cells of the tree are charged to.
+    pub(crate) slice: Arc<Slice>,
+    /// Runs that went on at lower priority.
+    demoted: Mutex<Vec<Weak<Slice>>>,
     /// One for each component.
     slots: Box<[Slot<T>]>,
     over: AtomicBool,
@@ -103,13 +111,29 @@ impl<T: CellData> Tree<T> {
     pub(crate) fn new(app: Arc<LoadedApp<T>>, root: ComponentId) -> Arc<Self> {
         let slots = app.model().components.iter().map(|_| Slot::default()).collect();
         let id = TreeId(NEXT_TREE.fetch_add(1, Ordering::Relaxed));
-        Arc::new(Self { id, app, root, slots, over: AtomicBool::new(false), told: Notify::new() })
+        let slice = Slice::new(app.spec(root).budget.slice);
+        let (over, told) = (AtomicBool::new(false), Notify::new());
+        Arc::new(Self { id, app, root, slice, demoted: Mutex::default(), slots, over, told })
+    }
+
+    /// Keeps in mind that a run of this tree goes on at lower priority, so that it hears of the end in time.
+    pub(crate) fn remember(&self, run: &Arc<Slice>) {
+        let mut demoted = self.demoted.lock();
+        demoted.retain(|run| run.strong_count() > 0);
+        if demoted.len() < MAX_REMEMBERED {
+            demoted.push(Arc::downgrade(run));
+        }
     }
 
     /// Ends the tree: its root call is over, or was cut off. Cells with a task of their own stop.
     pub(crate) fn end(&self) {
         self.over.store(true, Ordering::Release);
         self.told.notify_waiters();
+        for run in std::mem::take(&mut *self.demoted.lock()) {
+            if let Some(run) = run.upgrade() {
+                run.call_back();
+            }
+        }
     }
 
     /// Waits for the end.

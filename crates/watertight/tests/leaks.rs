@@ -59,7 +59,7 @@ const BEHAVIOURS: [(&str, u32, &str); 12] = [
 
 fn node(behaviour: &str, lifetime: &str) -> Node {
     // Only those that spin use their cpu up; the others must not fail of it on a busy machine.
-    let cpu = if behaviour.contains("spin") { "cpu = \"3ms\"," } else { "" };
+    let cpu = if behaviour.contains("spin") { "cpu = \"3ms\", slice = \"1ms\"," } else { "" };
     let manifest = format!(
         "[app]\nname = \"leaks\"\n\
          [component.relay]\nsource = \"relay.wasm\"\nuses = [\"callee\"]\nbudget = {{ concurrency = 32 }}\n\
@@ -93,6 +93,10 @@ async fn fail(node: &Node, calls: usize, argument: u32, told: &str) {
 async fn thousands_of_failures_leave_nothing_behind() {
     let calls = std::env::var("WATERTIGHT_LEAK_CALLS").ok().and_then(|calls| calls.parse().ok()).unwrap_or(CALLS);
     let mut grown = Vec::new();
+    // The thread for guests beyond their slice comes with the first of them, and stays.
+    let spinning = node("spin", "request");
+    fail(&spinning, 64, 0, "cpu").await;
+    spinning.shutdown().await;
     for (behaviour, argument, told) in BEHAVIOURS {
         for lifetime in ["request", "resident"] {
             let node = node(behaviour, lifetime);

@@ -109,6 +109,8 @@ fn adjust(budget: &mut Budget, args: &Run, watched: bool) {
     }
     budget.deadline = args.deadline.unwrap_or(budget.deadline);
     budget.cpu = args.cpu.unwrap_or(budget.cpu);
+    // There is nobody beside it who would have to wait.
+    budget.slice = budget.cpu;
     budget.memory = args.memory.unwrap_or(budget.memory);
 }
 

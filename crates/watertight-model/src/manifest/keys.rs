@@ -501,6 +501,16 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         place: BUDGET,
+        name: "slice",
+        kind: Kind::Text(Form::Duration),
+        default: Some("\"10ms\""),
+        meaning: "Cpu at the pace of everybody else: for one cell in one call tree, and for a whole call tree that begins with it.",
+        exceeded: "The request goes on at lower priority, with what the others leave.",
+        example: "\"50ms\"",
+        ..KEY
+    },
+    Key {
+        place: BUDGET,
         name: "deadline",
         kind: Kind::Text(Form::Duration),
         default: Some("\"5s\""),

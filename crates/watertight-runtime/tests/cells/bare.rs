@@ -23,6 +23,12 @@ pub(crate) struct Bare {
     table: ResourceTable,
 }
 
+impl Bare {
+    pub(crate) fn new(core: CellCore<Self>) -> Self {
+        Self { core, table: ResourceTable::new() }
+    }
+}
+
 impl CellData for Bare {
     fn core(&self) -> &CellCore<Self> {
         &self.core
@@ -46,7 +52,7 @@ impl Host<Bare> for NoHost {
     }
 
     fn furnish(&self, _: &Component, core: CellCore<Bare>) -> wasmtime::Result<Bare> {
-        Ok(Bare { core, table: ResourceTable::new() })
+        Ok(Bare::new(core))
     }
 
     fn resources(&self) -> &[HostResource] {
@@ -68,6 +74,10 @@ impl Recorder {
     pub(crate) fn take(&self) -> Vec<Event> {
         std::mem::take(&mut self.0.lock())
     }
+
+    pub(crate) fn count(&self, wanted: impl Fn(&Event) -> bool) -> usize {
+        self.0.lock().iter().filter(|event| wanted(event)).count()
+    }
 }
 
 /// A running app, and what happened in it.
@@ -79,23 +89,27 @@ pub(crate) struct Harness {
 
 type Guests<'a> = &'a [(&'a str, Vec<u8>)];
 
-fn check_text(manifest: &str, guests: Guests<'_>) -> (Option<App>, Vec<Problem>) {
+fn check_text(manifest: &str, guests: Guests<'_>, offered: &HostInterfaces) -> (Option<App>, Vec<Problem>) {
     let text = format!("[app]\nname = \"test\"\nversion = \"0.0.0\"\n{manifest}");
     let manifest = Manifest::parse("watertight.toml", &text);
     let sources = guests.iter().map(|(name, bytes)| ((*name).to_owned(), Ok(Arc::from(bytes.as_slice()))));
     let files = Files { sources: sources.collect(), ..Files::default() };
-    check(&manifest, &files, &HostInterfaces::wasi())
+    check(&manifest, &files, offered)
 }
 
 /// What is wrong with a manifest.
 pub(crate) fn problems(manifest: &str, guests: Guests<'_>) -> Vec<String> {
-    let (_, problems) = check_text(manifest, guests);
+    let (_, problems) = check_text(manifest, guests, &HostInterfaces::wasi());
     problems.iter().map(|problem| problem.message().to_owned()).collect()
 }
 
 /// Checks a manifest whose components' bytes are given by name.
 pub(crate) fn checked(manifest: &str, guests: Guests<'_>) -> (Arc<App>, Sources) {
-    let (app, problems) = check_text(manifest, guests);
+    checked_for(manifest, guests, &HostInterfaces::wasi())
+}
+
+fn checked_for(manifest: &str, guests: Guests<'_>, offered: &HostInterfaces) -> (Arc<App>, Sources) {
+    let (app, problems) = check_text(manifest, guests, offered);
     let app = app.unwrap_or_else(|| panic!("the test's manifest is not sound: {problems:#?}"));
     let bytes = |name: &str| guests.iter().find(|(guest, _)| *guest == name).expect("given").1.as_slice();
     let sources = app.components.iter().map(|component| (component.id, Arc::from(bytes(&component.name)))).collect();
@@ -105,28 +119,40 @@ pub(crate) fn checked(manifest: &str, guests: Guests<'_>) -> (Arc<App>, Sources)
 /// Loads an app. Every component can be entered.
 pub(crate) fn try_load(manifest: &str, guests: Guests<'_>) -> Result<Harness, Vec<LoadError>> {
     let events = Arc::new(Recorder::default());
-    let (app, cache) = start(manifest, guests, Arc::clone(&events) as Arc<dyn EventSink>)?;
+    let (app, cache) = start(checked(manifest, guests), Arc::new(NoHost), Arc::clone(&events) as Arc<dyn EventSink>)?;
     Ok(Harness { app, events, _cache: cache })
+}
+
+/// Loads an app on a host that offers something.
+pub(crate) fn load_with(
+    manifest: &str,
+    guests: Guests<'_>,
+    offered: &HostInterfaces,
+    host: Arc<dyn Host<Bare>>,
+) -> Harness {
+    let events = Arc::new(Recorder::default());
+    let started = start(checked_for(manifest, guests, offered), host, Arc::clone(&events) as Arc<dyn EventSink>);
+    let (app, cache) = started.unwrap_or_else(|problems| panic!("the app does not load: {problems:#?}"));
+    Harness { app, events, _cache: cache }
 }
 
 /// Loads an app whose events go to `sink`.
 fn start(
-    manifest: &str,
-    guests: Guests<'_>,
+    (app, sources): (Arc<App>, Sources),
+    host: Arc<dyn Host<Bare>>,
     sink: Arc<dyn EventSink>,
 ) -> Result<(RunningApp<Bare>, tempfile::TempDir), Vec<LoadError>> {
-    let (app, sources) = checked(manifest, guests);
     // A cache that the tests of one run share would hide what is compiled anew; each gets its own.
     let folder = tempfile::tempdir().expect("a folder for the cache");
     let cache = CompileCache::open(folder.path()).expect("a cache");
     let roots: Vec<_> = app.components.iter().map(|component| (component.id, 8)).collect();
     let compiled = CompiledApp::compile(app, &sources, cache, &roots, &NoProgress)?;
-    Ok((compiled.start(Arc::new(NoHost), sink)?, folder))
+    Ok((compiled.start(host, sink)?, folder))
 }
 
 /// Loads an app whose events go nowhere.
 pub(crate) fn load_quietly(manifest: &str, guests: Guests<'_>) -> Harness {
-    let started = start(manifest, guests, Arc::new(NoSink));
+    let started = start(checked(manifest, guests), Arc::new(NoHost), Arc::new(NoSink));
     let (app, cache) = started.unwrap_or_else(|problems| panic!("the app does not load: {problems:#?}"));
     Harness { app, events: Arc::default(), _cache: cache }
 }
@@ -136,6 +162,12 @@ pub(crate) fn load(manifest: &str, guests: Guests<'_>) -> Harness {
 }
 
 impl Harness {
+    /// Cells that started and have not ended.
+    pub(crate) fn alive(&self) -> usize {
+        let started = self.events.count(|event| matches!(event, Event::CellStarted { .. }));
+        started - self.events.count(|event| matches!(event, Event::CellEnded { .. }))
+    }
+
     /// Calls an exported function by `interface#function` in a call tree of its own.
     pub(crate) async fn call(
         &self,

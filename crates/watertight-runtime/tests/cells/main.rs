@@ -7,3 +7,4 @@ mod crossing;
 mod failure;
 mod oracle;
 mod resources;
+mod slices;

@@ -89,9 +89,10 @@ fn reach(reach: &Reach) -> String {
 
 fn budget(budget: &Budget) -> String {
     format!(
-        "memory {}, cpu {}, deadline {}, log {}, {} files, {} sockets; {} at once, {} may wait",
+        "memory {}, cpu {} (slice {}), deadline {}, log {}, {} files, {} sockets; {} at once, {} may wait",
         budget.memory,
         time(budget.cpu),
+        time(budget.slice),
         time(budget.deadline),
         budget.log,
         budget.files,
