@@ -31,6 +31,7 @@ pub mod check;
 mod component_type;
 pub mod event;
 pub mod failure;
+pub mod fault;
 pub mod grant;
 pub mod health;
 pub mod manifest;

@@ -63,6 +63,8 @@ codes! {
     OverlappingDirs = "overlapping-dirs",
     /// The same entry twice.
     Repeated = "repeated",
+    /// Not a fault that can be injected.
+    BadFault = "bad-fault",
     /// Not a route.
     BadRoute = "bad-route",
     /// Two triggers with the same route.

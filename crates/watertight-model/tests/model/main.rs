@@ -2,6 +2,7 @@
 
 mod apps;
 mod blast;
+mod fault;
 mod graph;
 mod hostile;
 mod manual;
