@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::{
     app::{ComponentId, EdgeId, FunctionId},
     failure::FailureKind,
+    fault::FaultKind,
     supervision::{Change, Subject},
     usage::CellUsage,
 };
@@ -126,6 +127,9 @@ pub struct Call {
     pub bytes_out: u64,
     /// How it ended.
     pub outcome: Outcome,
+    /// What a drill did to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub injected: Option<FaultKind>,
 }
 
 /// One root call.
@@ -140,6 +144,9 @@ pub struct Root {
     pub duration: Duration,
     /// How it ended.
     pub outcome: Outcome,
+    /// What a drill did to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub injected: Option<FaultKind>,
 }
 
 /// Why a cell failed.

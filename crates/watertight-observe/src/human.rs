@@ -16,6 +16,7 @@ use watertight_model::{
     app::{App, Component, ComponentId},
     event::{Call, CellEnd, Denial, Event, Failure, LogStream, Outcome, Postmortem, Request, Root, WorkerChange},
     failure::FailureKind,
+    fault::FaultKind,
 };
 
 use crate::{
@@ -324,7 +325,7 @@ impl Line<'_> {
         let (importer, exporter) = self.names.ends(call.edge);
         let what = format!("{importer} -> {exporter} {}", clean(self.names.function(call.edge, call.function)));
         let failed = self.names.edge(call.edge).and_then(|edge| self.names.spec(edge.exporter)).cloned();
-        self.ended(&what, call.duration, call.outcome, failed.as_ref())?;
+        self.ended(&what, call.duration, call.outcome, call.injected, failed.as_ref())?;
         if call.outcome == Outcome::Ok {
             self.toned(Tone::Dim, format_args!(", {} in, {} out", Size(call.bytes_in), Size(call.bytes_out)))?;
         }
@@ -334,19 +335,28 @@ impl Line<'_> {
     fn root(&mut self, root: &Root) -> fmt::Result {
         let what = self.names.component(root.component).to_owned();
         let failed = self.names.spec(root.component).cloned();
-        self.ended(&what, root.duration, root.outcome, failed.as_ref())
+        self.ended(&what, root.duration, root.outcome, root.injected, failed.as_ref())
     }
 
-    fn ended(&mut self, what: &str, took: Duration, outcome: Outcome, callee: Option<&Component>) -> fmt::Result {
+    fn ended(
+        &mut self,
+        what: &str,
+        took: Duration,
+        outcome: Outcome,
+        injected: Option<FaultKind>,
+        callee: Option<&Component>,
+    ) -> fmt::Result {
         let took = Took(took);
         match outcome {
             Outcome::Ok => write!(self.text, "{what} {took}"),
             Outcome::Cancelled => write!(self.text, "{what} cut off by its caller after {took}"),
             Outcome::Failed(kind) => {
                 self.toned(Tone::Bad, format_args!("{what} failed after {took}: {kind}"))?;
-                match callee.and_then(|callee| advice(kind, callee)) {
-                    Some(advice) => write!(self.text, "; {advice}"),
-                    None => Ok(()),
+                // What a drill did says nothing of the limits.
+                match (injected, callee.and_then(|callee| advice(kind, callee))) {
+                    (Some(fault), _) => write!(self.text, "; a drill injected {fault}"),
+                    (None, Some(advice)) => write!(self.text, "; {advice}"),
+                    (None, None) => Ok(()),
                 }
             }
         }

@@ -11,6 +11,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use watertight_model::{
     app::App,
     event::{CellEnd, Event, Outcome, WorkerChange},
+    fault::FaultKind,
 };
 
 use crate::{
@@ -88,14 +89,16 @@ impl Named<'_> {
                 map.serialize_entry("duration_ns", &nanos(call.duration))?;
                 map.serialize_entry("bytes_in", &call.bytes_in)?;
                 map.serialize_entry("bytes_out", &call.bytes_out)?;
-                outcome(map, call.outcome)
+                outcome(map, call.outcome)?;
+                injected(map, call.injected)
             }
             Event::Root(root) => {
                 map.serialize_entry("event", "root")?;
                 map.serialize_entry("tree", &root.tree)?;
                 map.serialize_entry("component", names.component(root.component))?;
                 map.serialize_entry("duration_ns", &nanos(root.duration))?;
-                outcome(map, root.outcome)
+                outcome(map, root.outcome)?;
+                injected(map, root.injected)
             }
             Event::CellStarted { cell, component } => {
                 map.serialize_entry("event", "cell-started")?;
@@ -202,6 +205,13 @@ fn outcome<M: SerializeMap>(map: &mut M, outcome: Outcome) -> Result<(), M::Erro
             map.serialize_entry("outcome", "failed")?;
             map.serialize_entry("failure", &failure)
         }
+    }
+}
+
+fn injected<M: SerializeMap>(map: &mut M, injected: Option<FaultKind>) -> Result<(), M::Error> {
+    match injected {
+        Some(fault) => map.serialize_entry("injected", &fault),
+        None => Ok(()),
     }
 }
 

@@ -18,6 +18,7 @@ use watertight_model::{
         WorkerChange,
     },
     failure::FailureKind,
+    fault::FaultKind,
     grant::Grants,
     supervision::{Change, End, GroupId, Intensity, Residence, Subject, Supervision, Wear},
     usage::CellUsage,
@@ -75,11 +76,12 @@ fn events() -> Vec<Event> {
             bytes_in: 12,
             bytes_out: 64 << 10,
             outcome,
+            injected: None,
         })
     };
     let root = |outcome| {
         let duration = Duration::from_millis(1234);
-        Event::Root(Root { tree: TreeId(7), component: ComponentId(0), duration, outcome })
+        Event::Root(Root { tree: TreeId(7), component: ComponentId(0), duration, outcome, injected: None })
     };
     let request = |status, path: &str| {
         Event::Request(Request {
@@ -234,6 +236,27 @@ fn json_lines_name_what_events_number() {
         assert!(value["event"].is_string() && value["pid"] == 4241, "{line}");
     }
     insta::assert_snapshot!(lines);
+}
+
+#[test]
+fn what_a_drill_did_is_named_in_place_of_the_limit_to_raise() {
+    let root = |outcome, injected| {
+        let (tree, component, duration) = (TreeId(7), ComponentId(0), Duration::from_millis(2));
+        let event = Event::Root(Root { tree, component, duration, outcome, injected: Some(injected) });
+        Record { at: UNIX_EPOCH, event }
+    };
+    let struck = root(Outcome::Failed(FailureKind::Deadline), FaultKind::Delay);
+    let (sender, receiver) = mpsc::channel();
+    let mut log = HumanLog::new(Wire(sender.clone()), app(), Detail::Quiet, HumanStyle::Plain);
+    let mut lines = JsonLines::new(Wire(sender), app(), Interest::all(), 1);
+    log.take(&struck);
+    log.flush();
+    lines.take(&root(Outcome::Ok, FaultKind::Delay));
+    lines.flush();
+    drop((log, lines));
+    let said = String::from_utf8(receiver.into_iter().flatten().collect()).expect("both are text");
+    assert!(said.contains("web failed after 2.0 ms: deadline; a drill injected delay"), "{said}");
+    assert!(said.contains("\"outcome\":\"ok\",\"injected\":\"delay\""), "{said}");
 }
 
 #[test]

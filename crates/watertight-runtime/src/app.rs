@@ -14,6 +14,7 @@ use watertight_model::{
     app::{self as model, App, ComponentId, Sources, Wall},
     event::EventSink,
     failure::CallError,
+    fault::FaultPlan,
     usage::{ComponentUsage, Usage},
 };
 
@@ -25,6 +26,7 @@ use crate::{
     engine::{self, EngineKind, Engines},
     gate::Gate,
     host::{CellData, Host},
+    inject::Faults,
     membrane::{self, EdgeError, ExportedFunction, Proxy, ResourceIds},
     pool::{self, MachineLimits, PoolError, PoolPlan},
     resident::Residents,
@@ -52,6 +54,7 @@ pub(crate) struct LoadedApp<T: CellData> {
     engines: Engines,
     host: Arc<dyn Host<T>>,
     events: Arc<dyn EventSink>,
+    faults: Faults,
 }
 
 /// One component of a loaded app.
@@ -176,7 +179,7 @@ impl CompiledApp {
         }
         let components = linked?;
         let model = Arc::clone(&self.app);
-        Ok(RunningApp(Arc::new(LoadedApp { model, components, engines, host, events })))
+        Ok(RunningApp(Arc::new(LoadedApp { model, components, engines, host, events, faults: Faults::default() })))
     }
 
     /// Links every component that has cells.
@@ -335,6 +338,18 @@ impl<T: CellData> RunningApp<T> {
         Usage { components: components.collect(), disks: self.0.host.disks() }
     }
 
+    /// Calls that begin from now on suffer the faults of this plan, or none. Which call meets which is decided by the plan and by the
+    /// number of calls since.
+    pub fn set_faults(&self, plan: Option<FaultPlan>) {
+        self.0.faults.set(self.app(), plan);
+    }
+
+    /// The faults that calls suffer.
+    #[must_use]
+    pub fn faults(&self) -> Option<Arc<FaultPlan>> {
+        self.0.faults.plan()
+    }
+
     /// A component, linked and ready to be instantiated: for looking up its exports once.
     #[must_use]
     pub fn instance_pre(&self, component: ComponentId) -> &InstancePre<T> {
@@ -404,6 +419,10 @@ impl<T: CellData> LoadedApp<T> {
 
     pub(crate) fn events(&self) -> &Arc<dyn EventSink> {
         &self.events
+    }
+
+    pub(crate) fn faults(&self) -> &Faults {
+        &self.faults
     }
 
     pub(crate) fn engines(&self) -> &Engines {

@@ -31,6 +31,7 @@ use crate::{
     clock::{Moment, nanos},
     failure::{self, Interrupted},
     host::CellData,
+    inject::{self, Sabotage},
     membrane::{ExportedFunction, Frame, Proxy, Pumps, TypedExport},
     meter::{self, CpuAccount, Metered},
     slice::{self, Slice},
@@ -55,6 +56,8 @@ pub struct CellCore<T: CellData> {
     /// Nanoseconds of cpu after which it goes on at lower priority.
     slice: u64,
     denied: Vec<String>,
+    /// What a drill does to the next call.
+    pub(crate) sabotage: Option<Sabotage>,
 }
 
 /// Denials that one cell reports, so that a guest cannot flood the log with new ones.
@@ -89,6 +92,7 @@ impl<T: CellData> CellCore<T> {
             cpu_budget: nanos(component.budget.cpu),
             slice: nanos(component.budget.slice),
             denied: Vec::new(),
+            sabotage: None,
         }
     }
 
@@ -152,7 +156,10 @@ impl<T: CellData> CellCore<T> {
 
     /// What a running guest is told at each tick of the epoch: go on after the others had their turn, or stop. One that is over its
     /// slice goes on elsewhere.
-    fn tick(&self) -> wasmtime::Result<UpdateDeadline> {
+    pub(crate) fn tick(&mut self) -> wasmtime::Result<UpdateDeadline> {
+        if let Some(sabotage) = self.sabotage.take() {
+            return Err(sabotage.error());
+        }
         let now = Moment::now();
         let stop = |kind| Err(Interrupted { kind }.into());
         if now >= self.deadline {
@@ -223,7 +230,7 @@ impl<T: CellData> Cell<T> {
         let mut store = Store::new(loaded.pre.engine(), data);
         store.limiter(|data| &mut data.core_mut().memory);
         store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|store| store.data().core().tick());
+        store.epoch_deadline_callback(|mut store| store.data_mut().core_mut().tick());
         let made = run(pin!(loaded.pre.instantiate_async(&mut store)), &cpu, deadline, Moment::now()).await;
         let instance = made.map_err(|error| {
             let error = failure::classify(&error, spec, account.memory_denied());
@@ -320,6 +327,9 @@ impl<T: CellData> Cell<T> {
             }
         };
         self.enter();
+        if self.is_sabotaged() {
+            Box::pin(self.struck(deadline)).await?;
+        }
         let called = run(pin!(typed.call(&mut self.store, arguments)), &self.cpu, deadline, began).await;
         self.left(called)
     }
@@ -339,6 +349,9 @@ impl<T: CellData> Cell<T> {
         run_in: impl for<'a> FnOnce(&'a mut Store<T>, Instance) -> BoxFuture<'a, wasmtime::Result<R>>,
     ) -> Result<R, CallError> {
         self.enter();
+        if self.is_sabotaged() {
+            Box::pin(self.struck(deadline)).await?;
+        }
         let ran = run(pin!(run_in(&mut self.store, self.instance)), &self.cpu, deadline, Moment::now()).await;
         self.left(ran)
     }
@@ -352,6 +365,24 @@ impl<T: CellData> Cell<T> {
         let far = Moment::now().plus(MAX_RUN);
         let ran = run(pin!(async { self.store.run_concurrent(calls).await? }), &self.cpu, far, Moment::now()).await;
         self.left(ran)
+    }
+
+    /// Has the next call fail.
+    pub(crate) fn sabotage(&mut self, sabotage: Sabotage) {
+        self.store.data_mut().core_mut().sabotage = Some(sabotage);
+    }
+
+    fn is_sabotaged(&self) -> bool {
+        self.store.data().core().sabotage.is_some()
+    }
+
+    /// Does to the entered cell what a drill wants.
+    async fn struck(&mut self, deadline: Moment) -> Result<(), CallError> {
+        let struck = run(pin!(inject::strike(&mut self.store)), &self.cpu, deadline, Moment::now()).await;
+        match struck {
+            Ok(()) => Ok(()),
+            Err(error) => self.left(Err(error)),
+        }
     }
 
     fn enter(&mut self) {

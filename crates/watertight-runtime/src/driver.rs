@@ -26,6 +26,7 @@ use crate::{
     demote::Demotable,
     failure::{self, Interrupted},
     host::CellData,
+    inject::{self, Sabotage},
     membrane::{self, Entry, ExportedFunction, Frame, Lent},
     meter,
     slice::Slice,
@@ -54,7 +55,7 @@ struct Job<T: CellData> {
 
 /// What a driver is asked to do.
 pub(crate) enum Work {
-    Call(ExportedFunction, Frame),
+    Call(ExportedFunction, Frame, Option<Sabotage>),
     Drop(ResourceAny),
 }
 
@@ -179,8 +180,8 @@ async fn drive<T: CellData>(
                 let _ = job.done.send(Answer::dropped());
                 dropped.map(|()| Ran::Out)
             }
-            Work::Call(function, arguments) => {
-                let first = Call { function, arguments, deadline: job.deadline, done: job.done };
+            Work::Call(function, arguments, sabotage) => {
+                let first = Call { function, arguments, sabotage, deadline: job.deadline, done: job.done };
                 cell.run_concurrent(async |accessor| run_calls(accessor, first, &tree, &mut queue).await).await
             }
         };
@@ -239,6 +240,7 @@ impl<T: CellData> Queue<T> {
 struct Call {
     function: ExportedFunction,
     arguments: Frame,
+    sabotage: Option<Sabotage>,
     deadline: Moment,
     done: oneshot::Sender<Answer>,
 }
@@ -261,10 +263,10 @@ async fn run_calls<T: CellData>(
             biased;
             Some(ended) = running.next(), if !running.is_empty() => ended?,
             job = queue.incoming.recv(), if open => match job {
-                Some(Job { tree: of, deadline, work: Work::Call(function, arguments), done }) if std::ptr::eq(of.as_ptr(), Arc::as_ptr(tree)) => {
+                Some(Job { tree: of, deadline, work: Work::Call(function, arguments, sabotage), done }) if std::ptr::eq(of.as_ptr(), Arc::as_ptr(tree)) => {
                     last_deadline = last_deadline.max(deadline);
                     accessor.with(|mut access| access.data_mut().core_mut().deadline = last_deadline);
-                    running.push(run_call(accessor, tree, Call { function, arguments, deadline, done }));
+                    running.push(run_call(accessor, tree, Call { function, arguments, sabotage, deadline, done }));
                 }
                 Some(Job { tree, deadline, work: work @ Work::Drop(_), done }) => {
                     // Who drops a handle may be the one that these calls wait for, and must not wait for them.
@@ -287,8 +289,8 @@ async fn run_calls<T: CellData>(
 /// Runs one call. An error of the guest breaks the whole cell, and the caller learns from the obituary; what is wrong with handles
 /// fails the call alone.
 async fn run_call<T: CellData>(accessor: &Accessor<T>, tree: &Tree<T>, running: Call) -> wasmtime::Result<()> {
-    let Call { function, arguments, deadline, done } = running;
-    let called = meter::until(call(accessor, &function, arguments), deadline).await;
+    let Call { function, arguments, sabotage, deadline, done } = running;
+    let called = meter::until(call(accessor, &function, arguments, sabotage), deadline).await;
     let Called { results, back } =
         called.unwrap_or_else(|| Called::broken(Interrupted { kind: FailureKind::Deadline }.into()));
     let results = results?.map_err(|kind| {
@@ -311,7 +313,12 @@ impl Called {
     }
 }
 
-async fn call<T: CellData>(accessor: &Accessor<T>, function: &ExportedFunction, mut arguments: Frame) -> Called {
+async fn call<T: CellData>(
+    accessor: &Accessor<T>,
+    function: &ExportedFunction,
+    mut arguments: Frame,
+    sabotage: Option<Sabotage>,
+) -> Called {
     let mut store = accessor;
     let mut lent = Lent::default();
     if let Err(kind) = membrane::unpack(&mut arguments, &mut store, &mut lent) {
@@ -319,7 +326,14 @@ async fn call<T: CellData>(accessor: &Accessor<T>, function: &ExportedFunction, 
     }
     let instance = accessor.with(|mut access| access.data_mut().core().instance);
     let Some(instance) = instance else { return Called::broken(wasmtime::Error::msg("the cell has no instance")) };
-    let called = function.call_concurrent(accessor, instance, arguments).await;
+    let struck = match sabotage {
+        Some(sabotage) => inject::strike_within(accessor, sabotage).await,
+        None => Ok(()),
+    };
+    let called = match struck {
+        Ok(()) => function.call_concurrent(accessor, instance, arguments).await,
+        Err(error) => Err(error),
+    };
     let back = membrane::take_back(lent, &mut store);
     let results = called.map(|mut results| membrane::pack(&mut results, &mut store).map(|_| results));
     Called { results, back }

@@ -36,7 +36,7 @@ const WASM_STACK: usize = 512 << 10;
 const FIBER_STACK: usize = 2 << 20;
 
 /// How often a running guest looks whether it may go on.
-const TICK: Duration = Duration::from_millis(1);
+pub(crate) const TICK: Duration = Duration::from_millis(1);
 
 /// Ticks without a root call after which the ticker sleeps.
 const IDLE_TICKS: u32 = 50;

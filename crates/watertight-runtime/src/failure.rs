@@ -5,7 +5,10 @@ use watertight_model::{
     failure::{CallError, FailureKind},
 };
 
-use crate::membrane::{Frame, Malformed, Template};
+use crate::{
+    inject::Injected,
+    membrane::{Frame, Malformed, Template},
+};
 
 /// The runtime itself broke off a guest.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -24,6 +27,9 @@ pub(crate) fn classify(error: &wasmtime::Error, component: &Component, memory_de
     let failed = |kind, detail: String| CallError { kind, component: component.name.clone(), detail };
     if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
         return budget(interrupted.kind, component);
+    }
+    if let Some(injected) = error.downcast_ref::<Injected>() {
+        return failed(injected.kind, injected.to_string());
     }
     if let Some(error) = error.downcast_ref::<CallError>() {
         return error.clone();
@@ -88,6 +94,7 @@ pub(crate) fn budget(kind: FailureKind, component: &Component) -> CallError {
             "{} calls run and {} wait already: raise component.{name}.budget.concurrency or queue",
             spent.concurrency, spent.queue
         ),
+        FailureKind::Injected => "a drill made it fail".to_owned(),
         FailureKind::DeadHandle => "the cell that made this resource is gone".to_owned(),
         FailureKind::Trap
         | FailureKind::StackOverflow
@@ -99,8 +106,7 @@ pub(crate) fn budget(kind: FailureKind, component: &Component) -> CallError {
         | FailureKind::WallLost
         | FailureKind::BreakerOpen
         | FailureKind::Shed
-        | FailureKind::Down
-        | FailureKind::Injected => kind.to_string(),
+        | FailureKind::Down => kind.to_string(),
     };
     CallError { kind, component: name.clone(), detail }
 }

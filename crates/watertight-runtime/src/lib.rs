@@ -20,6 +20,7 @@ mod engine;
 mod failure;
 mod gate;
 pub mod host;
+mod inject;
 mod leftover;
 mod membrane;
 mod meter;

@@ -33,6 +33,7 @@ use watertight_model::{
     app::{ComponentId, EdgeId, FunctionId},
     event::{Call, Event, Outcome},
     failure::CallError,
+    fault::{Fault, Stream},
 };
 
 pub use self::link::{EdgeError, Uncarried};
@@ -51,6 +52,7 @@ use crate::{
     driver::Done,
     failure::{self, Seen},
     host::{CellData, HostResource},
+    inject,
     tree::Tree,
 };
 
@@ -77,7 +79,8 @@ impl EdgeFunction {
         let deadline = shrink(began, callers_deadline, self.deadline);
         let bytes_in = arguments.len();
 
-        let result = self.carry(&mut caller, &tree, arguments, deadline, began).await;
+        let fault = tree.app.faults().draw(Stream::Edge(self.edge));
+        let result = self.carry(&mut caller, &tree, arguments, deadline, began, fault).await;
 
         let (outcome, bytes_out) = match &result {
             Ok(results) => (Outcome::Ok, results.len()),
@@ -91,6 +94,7 @@ impl EdgeFunction {
             bytes_in,
             bytes_out,
             outcome,
+            injected: fault.map(Fault::kind),
         }));
         match result {
             Ok(results) => Ok(results),
@@ -106,12 +110,23 @@ impl EdgeFunction {
         mut arguments: Frame,
         deadline: Moment,
         began: Moment,
+        fault: Option<Fault>,
     ) -> Result<Frame, CallError> {
         let failed = |kind| failure::budget(kind, tree.app.spec(self.exporter));
+        let (began, sabotage) = match fault {
+            None => (began, None),
+            Some(fault) => {
+                let sabotage = Box::pin(inject::begin(fault, tree.app.spec(self.exporter), deadline)).await?;
+                (Moment::now(), sabotage)
+            }
+        };
         let (mut callee, began) = match tree.callee_at_rest(self.exporter, deadline) {
             Some(callee) => (callee, began),
             None => (Box::pin(tree.callee(self.exporter, deadline)).await?, Moment::now()),
         };
+        if let Some(sabotage) = sabotage {
+            callee.sabotage(sabotage);
+        }
         let borrowed = pack(&mut arguments, caller).map_err(failed)?;
         let Done { results, back } = callee.call(&self.export, arguments, deadline, began).await;
         let restored = restore(borrowed, back, caller).map_err(failed);

@@ -8,6 +8,7 @@ use watertight_model::{
     app::ComponentId,
     event::{Event, Outcome, Root as RootEnded, TreeId},
     failure::{CallError, FailureKind},
+    fault::{Fault, FaultKind, Stream},
 };
 
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
     engine::Busy,
     failure,
     host::CellData,
+    inject,
     tree::{Loan, Tree},
 };
 
@@ -34,6 +36,7 @@ struct Ended<T: CellData> {
     component: ComponentId,
     began: Moment,
     outcome: Outcome,
+    injected: Option<FaultKind>,
 }
 
 impl<T: CellData> Root<T> {
@@ -42,11 +45,13 @@ impl<T: CellData> Root<T> {
         let busy = app.engines().busy();
         let tree = Tree::new(Arc::clone(app), component);
         let deadline = root_deadline(app.spec(component));
-        let mut ended = Ended { tree: Arc::clone(&tree), component, began, outcome: Outcome::Cancelled };
+        let fault = app.faults().draw(Stream::Root(component));
+        let injected = fault.map(Fault::kind);
+        let mut ended = Ended { tree: Arc::clone(&tree), component, began, outcome: Outcome::Cancelled, injected };
         // Guest code runs here already: what a component does when it is instantiated.
         let entering = Demotable::new(Arc::clone(&tree.slice), deadline, {
             let tree = Arc::clone(&tree);
-            async move { tree.check_out(Arc::clone(&tree), component, deadline).await }
+            async move { Self::check_out(&tree, component, deadline, fault).await }
         });
         match or_late(entering.await, &tree) {
             Ok(loan) => Ok(Self { loan, ended, deadline, busy }),
@@ -55,6 +60,24 @@ impl<T: CellData> Root<T> {
                 Err(error)
             }
         }
+    }
+
+    /// Gets the cell, once what a drill has in store for it has begun.
+    async fn check_out(
+        tree: &Arc<Tree<T>>,
+        component: ComponentId,
+        deadline: Moment,
+        fault: Option<Fault>,
+    ) -> Result<Loan<T, Arc<Tree<T>>>, CallError> {
+        let sabotage = match fault {
+            Some(fault) => Box::pin(inject::begin(fault, tree.app.spec(component), deadline)).await?,
+            None => None,
+        };
+        let mut loan = tree.check_out(Arc::clone(tree), component, deadline).await?;
+        if let Some(sabotage) = sabotage {
+            loan.sabotage(sabotage);
+        }
+        Ok(loan)
     }
 
     /// The call tree's id.
@@ -109,6 +132,7 @@ impl<T: CellData> Drop for Ended<T> {
             component: self.component,
             duration: Moment::now().since(self.began),
             outcome: self.outcome,
+            injected: self.injected,
         }));
     }
 }

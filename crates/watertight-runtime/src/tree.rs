@@ -29,6 +29,7 @@ use crate::{
     failure,
     gate::Admitted,
     host::CellData,
+    inject::Sabotage,
     membrane::{self, ExportedFunction, Frame, Lent, Proxy},
     meter,
     slice::Slice,
@@ -93,7 +94,13 @@ pub(crate) enum Callee<'t, T: CellData> {
     /// It is the call's own while it lasts.
     Lent(Loan<T, &'t Tree<T>>),
     /// It has a task of its own, which several calls may share.
-    Driven { driver: Driver<T>, component: ComponentId, tree: &'t Arc<Tree<T>>, _admitted: Admitted<'t> },
+    Driven {
+        driver: Driver<T>,
+        component: ComponentId,
+        tree: &'t Arc<Tree<T>>,
+        sabotage: Option<Sabotage>,
+        _admitted: Admitted<'t>,
+    },
 }
 
 /// Where a cell goes after the call.
@@ -198,7 +205,7 @@ impl<T: CellData> Tree<T> {
         let refused = |kind| failure::budget(kind, self.app.spec(component));
         let admitted = loaded.gate.enter(deadline).await.map_err(refused)?;
         let driver = self.driver(component, deadline).await?;
-        Ok(Callee::Driven { driver, component, tree: self, _admitted: admitted })
+        Ok(Callee::Driven { driver, component, tree: self, sabotage: None, _admitted: admitted })
     }
 
     /// The driver of the cell that a call of this tree goes to.
@@ -299,6 +306,14 @@ impl<T: CellData> Tree<T> {
 }
 
 impl<T: CellData> Callee<'_, T> {
+    /// Has the call that comes next fail.
+    pub(crate) fn sabotage(&mut self, with: Sabotage) {
+        match self {
+            Self::Lent(loan) => loan.sabotage(with),
+            Self::Driven { sabotage, .. } => *sabotage = Some(with),
+        }
+    }
+
     /// Calls an exported function: packed arguments in, packed results out. `began` is now, or a moment ago.
     pub(crate) async fn call(
         &mut self,
@@ -308,8 +323,8 @@ impl<T: CellData> Callee<'_, T> {
         began: Moment,
     ) -> Done {
         let loan = match self {
-            Self::Driven { driver, tree, component, .. } => {
-                let work = Work::Call(function.clone(), arguments);
+            Self::Driven { driver, tree, component, sabotage, .. } => {
+                let work = Work::Call(function.clone(), arguments, sabotage.take());
                 return Box::pin(tree.have_done(driver, *component, work, deadline)).await;
             }
             Self::Lent(loan) => loan,
