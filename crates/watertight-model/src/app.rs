@@ -6,9 +6,11 @@
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use crate::{
+    breaker::BreakerSpec,
     budget::Budget,
     grant::Grants,
-    supervision::{Residence, Supervision},
+    supervision::{Backoff, Chance, Residence, Supervision},
+    value::Value,
 };
 
 /// A component of one app, as an index into [`App::components`].
@@ -114,8 +116,21 @@ pub struct Edge {
     pub shape: EdgeShape,
     /// A deadline shorter than the callee's own.
     pub deadline: Option<Duration>,
+    /// When no more calls are made for a while.
+    pub breaker: Option<BreakerSpec>,
+    /// How many calls there may be at once.
+    pub limit: Option<EdgeLimit>,
     /// The functions that cross, in the import's order.
     pub functions: Vec<Function>,
+}
+
+/// How many calls may cross an edge at once, in each worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct EdgeLimit {
+    /// Calls that run.
+    pub concurrency: u32,
+    /// Calls that wait for one of those to end.
+    pub queue: u32,
 }
 
 /// Whether an edge carries an interface or one function of the world.
@@ -135,23 +150,72 @@ pub struct Function {
     pub name: String,
     /// Its WIT signature, for people.
     pub signature: String,
-    /// What the caller sees when the callee fails.
+    /// A deadline shorter than the callee's own: this function's, or the edge's.
+    pub deadline: Option<Duration>,
+    /// Whether a failed call is made again.
+    pub retry: Option<Retry>,
+    /// Who is called instead when that has failed too.
+    pub fallback: Option<Fallback>,
+    /// What the caller sees in the end.
     pub on_failure: OnFailure,
+    /// Whether the manifest says so; else it follows from the function's type.
+    pub said: bool,
     /// The error type of a `result` that no failure can be turned into, so that `on_failure` is [`OnFailure::Trap`] although the
     /// function has an error to return.
     pub unmapped_error: Option<String>,
 }
 
-/// What a caller sees of a failed callee, decided at load from the function's result type.
+/// Calls that are made again, each in a fresh cell with the same arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
+pub struct Retry {
+    /// How many times more at most.
+    pub attempts: u32,
+    /// How long to wait before the first of them; before each further one twice as long. Chance takes up to a half off.
+    #[serde(rename = "backoff_ms", serialize_with = "crate::budget::millis")]
+    pub backoff: Duration,
+}
+
+impl Retry {
+    /// The longest wait between two attempts.
+    const MOST: Duration = Duration::from_secs(60);
+
+    /// How long to wait after so many attempts that failed, the first call included.
+    #[must_use]
+    pub fn wait(self, failed: u32, chance: Chance) -> Duration {
+        let backoff = Backoff { first: self.backoff, most: Self::MOST.max(self.backoff) };
+        backoff.after(failed.saturating_sub(1) as usize, chance)
+    }
+}
+
+/// Another component that has the same function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fallback {
+    /// Which one.
+    pub component: ComponentId,
+    /// The full name of its export that holds the function.
+    pub export: String,
+}
+
+/// What a caller sees of a failed callee in the end. The manifest says it, or the function's result type.
+#[derive(Clone, Debug, PartialEq)]
 pub enum OnFailure {
     /// The function returns `result<_, string>`: the error is the failure's message.
     ErrorText,
     /// The function returns `result<_>` or `result`: the error has no payload.
     ErrorEmpty,
-    /// There is no error to return: the caller traps too.
+    /// The function returns what the manifest sets.
+    Return(Returned),
+    /// The caller traps too.
     Trap,
+}
+
+/// What a manifest sets for a function to return.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Returned {
+    /// As the manifest writes it.
+    pub wave: String,
+    /// The value; none for a function that returns nothing.
+    pub value: Option<Value>,
 }
 
 /// How strong the isolation of a component is.
@@ -224,9 +288,23 @@ impl App {
         self.edges.iter().filter(move |edge| edge.importer == importer)
     }
 
-    /// The edges that enter a component.
-    pub fn edges_to(&self, exporter: ComponentId) -> impl Iterator<Item = &Edge> {
-        self.edges.iter().filter(move |edge| edge.exporter == exporter)
+    /// The edges over which a component is called, as a fallback too.
+    pub fn edges_to(&self, callee: ComponentId) -> impl Iterator<Item = &Edge> {
+        self.edges.iter().filter(move |edge| edge.callees().contains(&callee))
+    }
+}
+
+impl Edge {
+    /// Who is called over it: the exporter, then the fallbacks, each once.
+    #[must_use]
+    pub fn callees(&self) -> Vec<ComponentId> {
+        let mut callees = vec![self.exporter];
+        for fallback in self.functions.iter().filter_map(|function| function.fallback.as_ref()) {
+            if !callees.contains(&fallback.component) {
+                callees.push(fallback.component);
+            }
+        }
+        callees
     }
 }
 

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::{
-    app::{App, Component, ComponentId, Edge, OnFailure, Wall},
+    app::{App, Component, ComponentId, Edge, Function, OnFailure, Wall},
     grant::Grants,
 };
 
@@ -25,7 +25,8 @@ pub struct Radius {
     pub component: String,
     /// Who fails with it, nearest first: callers that a function of theirs gives no error to return, and what shares its store.
     pub falls: Vec<Fall>,
-    /// Who gets its failure, or that of a component that falls with it, as an error to deal with; and does not fall.
+    /// Who gets its failure, or that of a component that falls with it, as an error to deal with, or something else in place of an answer; and
+    /// does not fall.
     pub told: Vec<Told>,
     /// Everybody else.
     pub untouched: Vec<String>,
@@ -209,7 +210,7 @@ fn falls(app: &App, failed: &Component) -> (BTreeSet<ComponentId>, Vec<Fall>) {
                 queue.push_back(other);
             }
         }
-        for (importer, functions) in callers(app, id, |failure| failure == OnFailure::Trap) {
+        for (importer, functions) in callers(app, id, |edge, function| takes_down(edge, function, &down)) {
             if down.insert(importer) {
                 falls.push(Fall { component: app.component(importer).name.clone(), with: name.clone(), functions });
                 queue.push_back(importer);
@@ -222,7 +223,7 @@ fn falls(app: &App, failed: &Component) -> (BTreeSet<ComponentId>, Vec<Fall>) {
 fn told(app: &App, down: &BTreeSet<ComponentId>) -> Vec<Told> {
     let mut told = Vec::new();
     for id in down {
-        for (importer, functions) in callers(app, *id, |failure| failure != OnFailure::Trap) {
+        for (importer, functions) in callers(app, *id, |edge, _| edge.exporter == *id) {
             if !down.contains(&importer) {
                 let (component, of) = (app.component(importer).name.clone(), app.component(*id).name.clone());
                 told.push(Told { component, of, functions });
@@ -239,11 +240,22 @@ fn sharing_store(app: &App, id: ComponentId) -> Vec<ComponentId> {
     cells.flat_map(|cell| cell.fused.iter().copied().chain([cell.id])).filter(|other| *other != id).collect()
 }
 
-/// Who calls a component by functions that fail in a certain way.
-fn callers(app: &App, id: ComponentId, fails: impl Fn(OnFailure) -> bool) -> BTreeMap<ComponentId, Vec<FunctionName>> {
+/// Whether a call of a function takes the caller down: when who meets it is down, and who stands in for that, and there is nothing to return.
+fn takes_down(edge: &Edge, function: &Function, down: &BTreeSet<ComponentId>) -> bool {
+    function.on_failure == OnFailure::Trap
+        && down.contains(&edge.exporter)
+        && function.fallback.as_ref().is_none_or(|fallback| down.contains(&fallback.component))
+}
+
+/// Who calls a component, as a fallback too, by functions of a certain kind.
+fn callers(
+    app: &App,
+    id: ComponentId,
+    by: impl Fn(&Edge, &Function) -> bool,
+) -> BTreeMap<ComponentId, Vec<FunctionName>> {
     let mut callers: BTreeMap<ComponentId, Vec<FunctionName>> = BTreeMap::new();
     for edge in app.edges_to(id) {
-        let functions = edge.functions.iter().filter(|function| fails(function.on_failure));
+        let functions = edge.functions.iter().filter(|function| by(edge, function));
         let names: Vec<_> = functions
             .map(|function| FunctionName { import: edge.import.clone(), function: function.name.clone() })
             .collect();
@@ -296,12 +308,13 @@ fn ways(app: &App, from: ComponentId) -> BTreeMap<ComponentId, Vec<ComponentId>>
         // A fused component calls by the edges of the cells it is in.
         let cells = app.components.iter().filter(|cell| cell.fused.contains(&id)).map(|cell| cell.id);
         for edge in cells.chain([id]).flat_map(|cell| app.edges_from(cell)) {
-            let Edge { exporter, .. } = edge;
-            if *exporter != from && !ways.contains_key(exporter) {
-                let mut longer: Vec<ComponentId> = way.clone();
-                longer.push(*exporter);
-                ways.insert(*exporter, longer.clone());
-                queue.push_back((*exporter, longer));
+            for callee in edge.callees() {
+                if callee != from && !ways.contains_key(&callee) {
+                    let mut longer: Vec<ComponentId> = way.clone();
+                    longer.push(callee);
+                    ways.insert(callee, longer.clone());
+                    queue.push_back((callee, longer));
+                }
             }
         }
     }

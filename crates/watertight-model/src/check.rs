@@ -9,6 +9,7 @@ mod build;
 mod cycle;
 mod fused;
 mod groups;
+mod policy;
 mod resolve;
 mod trigger;
 

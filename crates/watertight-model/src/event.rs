@@ -125,11 +125,33 @@ pub struct Call {
     pub bytes_in: u64,
     /// Bytes of the results' frame.
     pub bytes_out: u64,
-    /// How it ended.
+    /// How it ended in the callee; if it was made more than once, the last time.
     pub outcome: Outcome,
+    /// How many times it was made; 0 where it was turned away each time.
+    pub attempts: u32,
+    /// How the fallback fared, if it was called.
+    pub fallback: Option<Outcome>,
+    /// What the caller got of it.
+    pub seen: Seen,
     /// What a drill did to it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub injected: Option<FaultKind>,
+}
+
+/// What a caller got of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Seen {
+    /// What the callee returned.
+    Results,
+    /// What the fallback returned.
+    Fallback,
+    /// The value that the manifest sets.
+    Value,
+    /// The failure, as the function's error.
+    Error,
+    /// Nothing: it failed too.
+    Trap,
 }
 
 /// One root call.

@@ -141,6 +141,28 @@ impl FailureKind {
         }
     }
 
+    /// Whether it counts against the callee in the breaker of an edge. What was turned away before the callee was reached does not, nor
+    /// what the caller itself did wrong.
+    #[must_use]
+    pub const fn trips(self) -> bool {
+        match self {
+            Self::Trap
+            | Self::StackOverflow
+            | Self::Deadline
+            | Self::Cpu
+            | Self::Memory
+            | Self::BadValue
+            | Self::Exit
+            | Self::NoCapacity
+            | Self::HostPanic
+            | Self::Host
+            | Self::WallLost
+            | Self::Down
+            | Self::Injected => true,
+            Self::DeadHandle | Self::QueueFull | Self::BreakerOpen | Self::Shed => false,
+        }
+    }
+
     /// Its name in events and JSON.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -26,6 +26,7 @@
 
 pub mod app;
 pub mod blast;
+pub mod breaker;
 pub mod budget;
 pub mod check;
 mod component_type;
@@ -43,3 +44,4 @@ pub mod supervision;
 pub mod usage;
 pub mod value;
 mod version;
+mod wave;

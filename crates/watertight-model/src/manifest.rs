@@ -5,13 +5,14 @@
 //! [`App`](crate::app::App) ever comes of it.
 
 pub mod keys;
+mod policy;
 pub mod quantity;
 mod reach;
 mod reader;
 mod residence;
 mod schema;
 
-use std::{collections::BTreeMap, ops::Range, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, ops::Range, path::PathBuf, sync::Arc};
 
 use miette::NamedSource;
 use toml::{Spanned, de::DeTable};
@@ -23,6 +24,7 @@ use self::{
     reader::{Reader, Table},
 };
 pub(crate) use self::{
+    policy::{EdgeSpec, OnFailureSpec, PolicySpec},
     reader::nearest,
     residence::{GroupSpec, TopSpec},
 };
@@ -81,14 +83,6 @@ pub(crate) struct ComponentSpec {
     pub(crate) given: Vec<At<&'static str>>,
     /// The same of the keys that are for residents.
     pub(crate) resident_keys: Vec<At<&'static str>>,
-}
-
-/// What a manifest says of one import.
-#[derive(Clone, Debug)]
-pub(crate) struct EdgeSpec {
-    pub(crate) import: At<String>,
-    pub(crate) from: Option<At<String>>,
-    pub(crate) deadline: Option<At<Duration>>,
 }
 
 /// What a manifest says of one route.
@@ -245,15 +239,8 @@ fn read_component(reader: &mut Reader, name: At<String>, table: Table<'_>) -> Co
         None => (Grants::default(), Vec::new()),
     };
     let budget = reader.inner(table, "budget").map_or_else(Budget::default, |budget| read_budget(reader, budget));
-    let edges = reader
-        .named(table, "edge")
-        .into_iter()
-        .map(|(import, table)| EdgeSpec {
-            import,
-            from: reader.text(table, "from"),
-            deadline: reader.duration(table, "deadline"),
-        })
-        .collect();
+    let edges = reader.named(table, "edge");
+    let edges = edges.into_iter().map(|(import, table)| policy::read_edge(reader, import, table)).collect();
     let residence = residence::read_residence(reader, table);
     let given =
         |keys: &[&'static str]| keys.iter().filter_map(|key| Some(At::new(*key, table.span_of(key)?))).collect();

@@ -13,6 +13,7 @@ use std::{collections::BTreeMap, time::Duration};
 pub use self::{dot::dot, svg::svg};
 use crate::{
     app::{App, Component, ComponentId, OnFailure},
+    report::sees,
     version::ExternName,
 };
 
@@ -32,22 +33,25 @@ struct Line {
 fn lines(app: &App) -> Vec<Line> {
     let mut lines: Vec<Line> = Vec::new();
     let mut known: BTreeMap<(ComponentId, ComponentId), usize> = BTreeMap::new();
-    for edge in &app.edges {
-        let index = *known.entry((edge.importer, edge.exporter)).or_insert_with(|| {
-            let (importer, exporter) = (edge.importer, edge.exporter);
+    for (edge, callee) in app.edges.iter().flat_map(|edge| edge.callees().into_iter().map(move |callee| (edge, callee)))
+    {
+        let index = *known.entry((edge.importer, callee)).or_insert_with(|| {
+            let (importer, exporter) = (edge.importer, callee);
             lines.push(Line { importer, exporter, interfaces: Vec::new(), traps: false, detail: String::new() });
             lines.len() - 1
         });
         let line = &mut lines[index];
         line.interfaces.push(ExternName::parse(&edge.import).base.to_owned());
-        line.traps |= edge.functions.iter().any(|function| function.on_failure == OnFailure::Trap);
         line.detail.push_str(&edge.import);
+        if callee != edge.exporter {
+            line.detail.push_str(&format!(", instead of {}", app.component(edge.exporter).name));
+        }
         for function in &edge.functions {
-            let fate = match function.on_failure {
-                OnFailure::ErrorText | OnFailure::ErrorEmpty => "an error",
-                OnFailure::Trap => "a trap",
-            };
-            line.detail.push_str(&format!("\n  {} (a failure is {fate})", function.signature));
+            let stands_in = function.fallback.as_ref().is_some_and(|fallback| fallback.component == callee);
+            if callee == edge.exporter || stands_in {
+                line.traps |= function.on_failure == OnFailure::Trap && (stands_in || function.fallback.is_none());
+                line.detail.push_str(&format!("\n  {} (of a failure: {})", function.signature, sees(app, function)));
+            }
         }
         line.detail.push('\n');
     }

@@ -49,6 +49,8 @@ codes! {
     BadDuration = "bad-duration",
     /// Not a count, or one out of range.
     BadCount = "bad-count",
+    /// Not a share: a number above 0, at most 1.
+    BadShare = "bad-share",
     /// Not an origin that HTTP can be granted to.
     BadUrl = "bad-url",
     /// Not an address with a port.
@@ -99,6 +101,18 @@ codes! {
     AmbiguousEdge = "ambiguous-edge",
     /// A setting that has no effect.
     NoEffect = "no-effect",
+    /// A key that names no function of an import.
+    UnknownFunction = "unknown-function",
+    /// A function that is to return an error, and has none that a failure can be turned into.
+    NoError = "no-error",
+    /// A value to return that is not WAVE, or not of the function's type.
+    BadReturn = "bad-return",
+    /// Calls that are to be made again, and cannot be.
+    BadRetry = "bad-retry",
+    /// A component that cannot stand in for another.
+    BadFallback = "bad-fallback",
+    /// A breaker that would never open, or of which it is not said when.
+    UnclearBreaker = "unclear-breaker",
     /// A triggered component without a handler.
     NoHandler = "no-handler",
     /// A lifetime that cannot keep what the component exports.

@@ -3,8 +3,11 @@
 use std::{path::PathBuf, time::Duration};
 
 use crate::{
-    app::{App, Component, Edge, EdgeShape, HttpHandler, Lifetime, OnFailure, SourceKind, Wall},
+    app::{
+        App, Component, Edge, EdgeLimit, EdgeShape, Function, HttpHandler, Lifetime, OnFailure, Retry, SourceKind, Wall,
+    },
     blast::{Blast, Reach},
+    breaker::BreakerSpec,
     budget::Budget,
     supervision::{Intensity, Limits, Member, Residence, Strategy, limits},
 };
@@ -93,6 +96,10 @@ pub struct EdgeReport {
     /// The deadline of a call over it: its own, or the callee's where it has none.
     #[serde(rename = "deadline_ms", serialize_with = "crate::budget::millis")]
     pub deadline: Duration,
+    /// When no more calls are made for a while.
+    pub breaker: Option<BreakerSpec>,
+    /// How many calls there may be at once.
+    pub limit: Option<EdgeLimit>,
     /// Its functions.
     pub functions: Vec<FunctionReport>,
 }
@@ -102,8 +109,19 @@ pub struct EdgeReport {
 pub struct FunctionReport {
     /// Its WIT signature.
     pub signature: String,
-    /// What the caller sees when the callee fails.
-    pub on_failure: OnFailure,
+    /// The deadline of one call.
+    #[serde(rename = "deadline_ms", serialize_with = "crate::budget::millis")]
+    pub deadline: Duration,
+    /// Whether a failed call is made again.
+    pub retry: Option<Retry>,
+    /// Who is called instead.
+    pub fallback: Option<String>,
+    /// What the caller gets in the end: `error-text`, `error-empty`, `return` or `trap`.
+    pub on_failure: &'static str,
+    /// The value that it gets, in WAVE, where `on_failure` is `return`.
+    pub returns: Option<String>,
+    /// All of that as a sentence: `retry 2x, then thumbnail-lite, then err(too-busy)`.
+    pub sees: String,
 }
 
 /// A route as `check` shows it.
@@ -183,29 +201,79 @@ fn supervised(app: &App, member: Member, depth: usize, tree: &mut Vec<Supervised
 fn edge_report(app: &App, edge: &Edge) -> EdgeReport {
     let exporter = app.component(edge.exporter);
     let functions = edge.functions.iter();
+    let deadline =
+        |own: Option<Duration>| own.map_or(exporter.budget.deadline, |own| own.min(exporter.budget.deadline));
+    let function = |function: &Function| {
+        let (on_failure, returns) = match &function.on_failure {
+            OnFailure::ErrorText => ("error-text", None),
+            OnFailure::ErrorEmpty => ("error-empty", None),
+            OnFailure::Return(returned) => ("return", Some(returned.wave.clone())),
+            OnFailure::Trap => ("trap", None),
+        };
+        FunctionReport {
+            signature: function.signature.clone(),
+            deadline: deadline(function.deadline),
+            retry: function.retry,
+            fallback: function.fallback.as_ref().map(|fallback| app.component(fallback.component).name.clone()),
+            on_failure,
+            returns,
+            sees: sees(app, function),
+        }
+    };
     EdgeReport {
         importer: app.component(edge.importer).name.clone(),
         exporter: exporter.name.clone(),
         import: edge.import.clone(),
         export: edge.export.clone(),
         shape: edge.shape,
-        deadline: edge.deadline.map_or(exporter.budget.deadline, |deadline| deadline.min(exporter.budget.deadline)),
-        functions: functions
-            .map(|function| FunctionReport { signature: function.signature.clone(), on_failure: function.on_failure })
-            .collect(),
+        deadline: deadline(edge.deadline),
+        breaker: edge.breaker,
+        limit: edge.limit,
+        functions: functions.map(function).collect(),
     }
 }
 
-/// Functions that have an error to return, but none that a failure can be turned into.
+/// What a caller sees of a failed call of a function, from the first thing that is done about it to the last.
+#[must_use]
+pub fn sees(app: &App, function: &Function) -> String {
+    let retry = function.retry.map(|retry| format!("retry {}x", retry.attempts));
+    let fallback = function.fallback.as_ref().map(|fallback| app.component(fallback.component).name.clone());
+    let last = match &function.on_failure {
+        OnFailure::ErrorText => "an error with the reason".to_owned(),
+        OnFailure::ErrorEmpty => "an error".to_owned(),
+        OnFailure::Return(returned) if returned.wave.is_empty() => "goes on as if nothing had failed".to_owned(),
+        OnFailure::Return(returned) => returned.wave.clone(),
+        OnFailure::Trap => "TRAPS TOO".to_owned(),
+    };
+    retry.into_iter().chain(fallback).chain([last]).collect::<Vec<_>>().join(", then ")
+}
+
+/// Functions of which a failure takes the caller down, without the manifest having said so.
 fn notes(app: &App, edge: &Edge) -> Vec<String> {
     let (importer, exporter) = (&app.component(edge.importer).name, &app.component(edge.exporter).name);
     let unmapped = edge.functions.iter().filter_map(|function| Some((function, function.unmapped_error.as_ref()?)));
-    unmapped
-        .map(|(function, error)| {
-            format!(
-                "`{}` of {} returns an error of type `{error}`, which no failure can be turned into: if `{exporter}` fails in it, `{importer}` traps",
-                function.name, edge.import
-            )
-        })
-        .collect()
+    let unmapped = unmapped.map(|(function, error)| {
+        format!(
+            "`{}` of {} returns an error of type `{error}`, which no failure can be turned into: if `{exporter}` fails in it, `{importer}` \
+             traps; a `return` of its edge says what it gets instead",
+            function.name, edge.import
+        )
+    });
+    let unmapped: Vec<_> = unmapped.collect();
+    let traps = |function: &&Function| {
+        function.on_failure == OnFailure::Trap && !function.said && function.unmapped_error.is_none()
+    };
+    let without: Vec<_> = edge.functions.iter().filter(traps).map(|function| format!("`{}`", function.name)).collect();
+    let without = (!without.is_empty()).then(|| {
+        format!(
+            "{} of {} {}, `{importer}` traps; a `return` of its edge says what it gets instead, and on-failure = \"trap\" that this is meant",
+            without.join(", "),
+            edge.import,
+            match without.len() {
+                1 => format!("has no error to return: if `{exporter}` fails in it"),
+                _ => format!("have no error to return: if `{exporter}` fails in one of them"),
+            },
+        )
+    });
+    unmapped.into_iter().chain(without).collect()
 }

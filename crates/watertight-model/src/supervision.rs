@@ -262,7 +262,7 @@ impl Supervision {
 fn in_order_of_need(free: &[Member], components: usize, edges: &[Edge], groups: &[Group]) -> Vec<Member> {
     let mut needs: Vec<Vec<usize>> = vec![Vec::new(); components];
     for edge in edges {
-        needs[edge.importer.0 as usize].push(edge.exporter.0 as usize);
+        needs[edge.importer.0 as usize].extend(edge.callees().iter().map(|callee| callee.0 as usize));
     }
     let held: Vec<Vec<usize>> = free.iter().map(|member| components_in(*member, groups)).collect();
     let reached: Vec<BTreeSet<usize>> = held.iter().map(|held| reach(held, &needs)).collect();

@@ -14,7 +14,7 @@ use std::{
 
 use watertight_model::{
     app::{App, Component, ComponentId},
-    event::{Call, CellEnd, Denial, Event, Failure, LogStream, Outcome, Postmortem, Request, Root, WorkerChange},
+    event::{Call, CellEnd, Denial, Event, Failure, LogStream, Outcome, Postmortem, Request, Root, Seen, WorkerChange},
     failure::FailureKind,
     fault::FaultKind,
 };
@@ -329,7 +329,14 @@ impl Line<'_> {
         if call.outcome == Outcome::Ok {
             self.toned(Tone::Dim, format_args!(", {} in, {} out", Size(call.bytes_in), Size(call.bytes_out)))?;
         }
-        Ok(())
+        if call.attempts > 1 {
+            write!(self.text, ", in {} attempts", call.attempts)?;
+        }
+        match call.seen {
+            Seen::Fallback => write!(self.text, "; its fallback answered"),
+            Seen::Value => write!(self.text, "; its caller got what the manifest sets"),
+            Seen::Results | Seen::Error | Seen::Trap => Ok(()),
+        }
     }
 
     fn root(&mut self, root: &Root) -> fmt::Result {

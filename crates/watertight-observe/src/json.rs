@@ -90,7 +90,13 @@ impl Named<'_> {
                 map.serialize_entry("bytes_in", &call.bytes_in)?;
                 map.serialize_entry("bytes_out", &call.bytes_out)?;
                 outcome(map, call.outcome)?;
-                injected(map, call.injected)
+                injected(map, call.injected)?;
+                map.serialize_entry("attempts", &call.attempts)?;
+                if let Some(fallback) = call.fallback {
+                    map.serialize_entry("fallback", names.fallback(call.edge, call.function))?;
+                    map.serialize_entry("fallback_outcome", name_of(fallback))?;
+                }
+                map.serialize_entry("seen", &call.seen)
             }
             Event::Root(root) => {
                 map.serialize_entry("event", "root")?;
@@ -198,13 +204,18 @@ impl Named<'_> {
 }
 
 fn outcome<M: SerializeMap>(map: &mut M, outcome: Outcome) -> Result<(), M::Error> {
+    map.serialize_entry("outcome", name_of(outcome))?;
     match outcome {
-        Outcome::Ok => map.serialize_entry("outcome", "ok"),
-        Outcome::Cancelled => map.serialize_entry("outcome", "cancelled"),
-        Outcome::Failed(failure) => {
-            map.serialize_entry("outcome", "failed")?;
-            map.serialize_entry("failure", &failure)
-        }
+        Outcome::Ok | Outcome::Cancelled => Ok(()),
+        Outcome::Failed(failure) => map.serialize_entry("failure", &failure),
+    }
+}
+
+fn name_of(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Ok => "ok",
+        Outcome::Cancelled => "cancelled",
+        Outcome::Failed(_) => "failed",
     }
 }
 

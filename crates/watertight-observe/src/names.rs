@@ -45,6 +45,12 @@ impl Names {
         self.edge(edge).and_then(|edge| edge.functions.get(function.0 as usize)).map_or("?", |function| &function.name)
     }
 
+    /// Who stands in for the callee of a function.
+    pub(crate) fn fallback(&self, edge: EdgeId, function: FunctionId) -> &str {
+        let function = self.edge(edge).and_then(|edge| edge.functions.get(function.0 as usize));
+        function.and_then(|function| function.fallback.as_ref()).map_or("?", |other| self.component(other.component))
+    }
+
     pub(crate) fn route(&self, route: u32) -> &str {
         self.0.http.get(route as usize).map_or("?", |trigger| &trigger.route)
     }

@@ -9,12 +9,12 @@ use std::{
 
 use watertight_model::{
     app::{
-        App, Component, ComponentId, Edge, EdgeId, EdgeShape, Function, FunctionId, HttpHandler, HttpTrigger, Lifetime,
-        OnFailure, SourceKind, Wall,
+        App, Component, ComponentId, Edge, EdgeId, EdgeShape, Fallback, Function, FunctionId, HttpHandler, HttpTrigger,
+        Lifetime, OnFailure, SourceKind, Wall,
     },
     budget::Budget,
     event::{
-        Call, CellEnd, CellId, Denial, Event, Failure, LogStream, Outcome, Postmortem, Request, Root, TreeId,
+        Call, CellEnd, CellId, Denial, Event, Failure, LogStream, Outcome, Postmortem, Request, Root, Seen, TreeId,
         WorkerChange,
     },
     failure::FailureKind,
@@ -43,7 +43,11 @@ fn app() -> Arc<App> {
     let function = Function {
         name: "render".to_owned(),
         signature: "render: func(text: string) -> string".to_owned(),
+        deadline: None,
+        retry: None,
+        fallback: Some(Fallback { component: ComponentId(0), export: "press:markdown/render@0.1.0".to_owned() }),
         on_failure: OnFailure::Trap,
+        said: true,
         unmapped_error: None,
     };
     let edge = Edge {
@@ -54,6 +58,8 @@ fn app() -> Arc<App> {
         export: "press:markdown/render@0.1.0".to_owned(),
         shape: EdgeShape::Interface,
         deadline: None,
+        breaker: None,
+        limit: None,
         functions: vec![function],
     };
     Arc::new(App {
@@ -77,6 +83,9 @@ fn events() -> Vec<Event> {
             bytes_out: 64 << 10,
             outcome,
             injected: None,
+            attempts: 2,
+            fallback: (outcome != Outcome::Ok).then_some(Outcome::Ok),
+            seen: if outcome == Outcome::Ok { Seen::Results } else { Seen::Fallback },
         })
     };
     let root = |outcome| {

@@ -1,14 +1,11 @@
-//! The airlock: the one place that says what a failure is, and the one that says what its caller sees.
+//! The one place that says what a failure is. What its caller sees is said by the [airlock](crate::airlock).
 
 use watertight_model::{
     app::Component,
     failure::{CallError, FailureKind},
 };
 
-use crate::{
-    inject::Injected,
-    membrane::{Frame, Malformed, Template},
-};
+use crate::{inject::Injected, membrane::Malformed};
 
 /// The runtime itself broke off a guest.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -115,22 +112,3 @@ pub(crate) fn budget(kind: FailureKind, component: &Component) -> CallError {
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("exit with status {0}")]
 pub struct ExitStatus(pub i32);
-
-/// What a caller sees of a failed call.
-#[derive(Debug)]
-pub(crate) enum Seen {
-    /// The function returns this.
-    Value(Template),
-    /// The caller traps.
-    Trap,
-}
-
-impl Seen {
-    /// Turns a failure into what the caller sees.
-    pub(crate) fn of(&self, error: CallError) -> Result<Frame, DependencyFailed> {
-        match self {
-            Self::Value(template) => Ok(template.fill(&error.to_string())),
-            Self::Trap => Err(DependencyFailed(error)),
-        }
-    }
-}

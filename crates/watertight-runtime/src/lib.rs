@@ -9,6 +9,7 @@
 //! It knows nothing of WASI, HTTP or terminals: what guests can reach comes from a [`Host`], what starts them from the crates above.
 
 mod account;
+mod airlock;
 mod app;
 mod cache;
 mod cell;

@@ -31,9 +31,9 @@ use parking_lot::RwLock;
 use wasmtime::component::ResourceType;
 use watertight_model::{
     app::{ComponentId, EdgeId, FunctionId},
-    event::{Call, Event, Outcome},
+    event::{Call, Event},
     failure::CallError,
-    fault::{Fault, Stream},
+    fault::{Fault, FaultKind, Stream},
 };
 
 pub use self::link::{EdgeError, Uncarried};
@@ -48,9 +48,10 @@ pub(crate) use self::{
     types::FunctionTypes,
 };
 use crate::{
+    airlock::{Airlock, Passed, Seen},
     clock::Moment,
     driver::Done,
-    failure::{self, Seen},
+    failure,
     host::{CellData, HostResource},
     inject,
     tree::Tree,
@@ -61,45 +62,83 @@ use crate::{
 pub(crate) struct EdgeFunction {
     edge: EdgeId,
     function: FunctionId,
-    exporter: ComponentId,
-    export: ExportedFunction,
-    /// The smaller of the edge's own deadline and the callee's.
-    deadline: Duration,
-    /// What the caller gets when a call has failed.
+    callee: Callable,
+    /// What is done about a failure before the caller sees it; none where the manifest has nothing done.
+    airlock: Option<Box<Airlock>>,
+    /// What the caller gets in the end.
     seen: Seen,
     #[allow(dead_code, reason = "for postmortems, which show the calls before a failure")]
     types: FunctionTypes,
 }
 
+/// A function of a component, as an edge calls it.
+#[derive(Debug)]
+pub(crate) struct Callable {
+    component: ComponentId,
+    export: ExportedFunction,
+    /// The smallest of the function's own deadline, the edge's and the callee's.
+    pub(crate) deadline: Duration,
+    /// From where drills draw its faults.
+    faults: Option<Stream>,
+}
+
 impl EdgeFunction {
-    /// Calls the function in the callee's own cell. What the caller gets when that fails is decided by the airlock.
+    /// Calls the function in the callee's own cell. What happens when that fails, and what the caller gets then, is decided by the airlock.
     async fn call<T: CellData>(&self, mut caller: impl StoreAccess<T>, arguments: Frame) -> wasmtime::Result<Frame> {
         let began = Moment::now();
         let (tree, callers_deadline) = caller.tree()?;
-        let deadline = shrink(began, callers_deadline, self.deadline);
+        let deadline = shrink(began, callers_deadline);
         let bytes_in = arguments.len();
 
-        let fault = tree.app.faults().draw(Stream::Edge(self.edge));
-        let result = self.carry(&mut caller, &tree, arguments, deadline, began, fault).await;
-
-        let (outcome, bytes_out) = match &result {
-            Ok(results) => (Outcome::Ok, results.len()),
-            Err(error) => (Outcome::Failed(error.kind), 0),
+        let passed = match &self.airlock {
+            None => {
+                let deadline = deadline.min(began.plus(self.callee.deadline));
+                Passed::once(self.callee.call(&mut caller, &tree, arguments, deadline, began).await)
+            }
+            Some(airlock) => Box::pin(airlock.pass(&self.callee, &mut caller, &tree, arguments, deadline)).await,
         };
+
         tree.app.events().emit(Event::Call(Call {
             tree: tree.id,
             edge: self.edge,
             function: self.function,
             duration: Moment::latest().since(began),
             bytes_in,
-            bytes_out,
-            outcome,
-            injected: fault.map(Fault::kind),
+            bytes_out: passed.result.as_ref().map_or(0, Frame::len),
+            outcome: passed.outcome,
+            attempts: passed.attempts,
+            fallback: passed.fallback,
+            injected: passed.injected,
+            seen: self.seen.event(&passed),
         }));
-        match result {
+        match passed.result {
             Ok(results) => Ok(results),
             Err(error) => Ok(self.seen.of(error)?),
         }
+    }
+}
+
+/// How one call fared.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    pub(crate) result: Result<Frame, CallError>,
+    /// What a drill did to it.
+    pub(crate) injected: Option<FaultKind>,
+}
+
+impl Callable {
+    /// Makes the call, and does to it what a drill wants. `began` is now, or a moment ago.
+    pub(crate) async fn call<T: CellData>(
+        &self,
+        caller: &mut impl StoreAccess<T>,
+        tree: &Arc<Tree<T>>,
+        arguments: Frame,
+        deadline: Moment,
+        began: Moment,
+    ) -> Attempt {
+        let fault = self.faults.and_then(|stream| tree.app.faults().draw(stream));
+        let result = self.carry(caller, tree, arguments, deadline, began, fault).await;
+        Attempt { result, injected: fault.map(Fault::kind) }
     }
 
     /// Takes the arguments to the callee's cell and brings the results back.
@@ -112,17 +151,17 @@ impl EdgeFunction {
         began: Moment,
         fault: Option<Fault>,
     ) -> Result<Frame, CallError> {
-        let failed = |kind| failure::budget(kind, tree.app.spec(self.exporter));
+        let failed = |kind| failure::budget(kind, tree.app.spec(self.component));
         let (began, sabotage) = match fault {
             None => (began, None),
             Some(fault) => {
-                let sabotage = Box::pin(inject::begin(fault, tree.app.spec(self.exporter), deadline)).await?;
+                let sabotage = Box::pin(inject::begin(fault, tree.app.spec(self.component), deadline)).await?;
                 (Moment::now(), sabotage)
             }
         };
-        let (mut callee, began) = match tree.callee_at_rest(self.exporter, deadline) {
+        let (mut callee, began) = match tree.callee_at_rest(self.component, deadline) {
             Some(callee) => (callee, began),
-            None => (Box::pin(tree.callee(self.exporter, deadline)).await?, Moment::now()),
+            None => (Box::pin(tree.callee(self.component, deadline)).await?, Moment::now()),
         };
         if let Some(sabotage) = sabotage {
             callee.sabotage(sabotage);
@@ -142,11 +181,11 @@ impl EdgeFunction {
 const RESERVE_SHARE: u32 = 8;
 const MAX_RESERVE: Duration = Duration::from_millis(100);
 
-/// The callee's deadline: its own, but always early enough for the caller to see it pass.
-fn shrink(now: Moment, callers: Moment, own: Duration) -> Moment {
+/// The latest deadline of what a caller calls: always early enough for it to see that pass.
+fn shrink(now: Moment, callers: Moment) -> Moment {
     let remaining = callers.since(now);
     let reserve = (remaining / RESERVE_SHARE).min(MAX_RESERVE);
-    now.plus(own.min(remaining - reserve))
+    now.plus(remaining - reserve)
 }
 
 /// The host resources that may cross, of every app in this process: they are types, so the list only grows by new kinds.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use watertight_model::{
-    app::{App, ComponentId, Lifetime, Wall},
+    app::{App, ComponentId, Edge, Lifetime, Wall},
     budget::ByteSize,
 };
 
@@ -192,7 +192,7 @@ fn reaches(app: &App, from: ComponentId, to: ComponentId) -> bool {
             return true;
         }
         if !std::mem::replace(&mut seen[id.0 as usize], true) {
-            next.extend(app.edges_from(id).map(|edge| edge.exporter));
+            next.extend(app.edges_from(id).flat_map(Edge::callees));
         }
     }
     false

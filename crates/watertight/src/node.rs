@@ -93,7 +93,7 @@ impl CheckedApp {
     pub fn all_roots(&self) -> Vec<(ComponentId, u32)> {
         let app = &self.app;
         let entered = |id| app.http.iter().any(|trigger| trigger.component == id);
-        let used = |id| app.edges.iter().any(|edge| edge.exporter == id);
+        let used = |id| app.edges_to(id).next().is_some();
         app.components
             .iter()
             .filter(|component| component.wall == Wall::Cell && (entered(component.id) || !used(component.id)))

@@ -26,7 +26,8 @@ const ALLOWED: &[(&str, &[&str], Engine)] = &[
 ];
 
 /// All that the model uses: none of it waits, or touches files, the network, the clock, the environment or chance.
-const MODEL_USES: &[&str] = &["miette", "semver", "serde", "serde_json", "strsim", "thiserror", "toml", "wasmparser"];
+const MODEL_USES: &[&str] =
+    &["miette", "semver", "serde", "serde_json", "strsim", "thiserror", "toml", "wasm-wave", "wasmparser"];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Engine {

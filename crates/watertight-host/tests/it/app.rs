@@ -112,12 +112,18 @@ impl Plan {
             export: interface.into(),
             shape: EdgeShape::Interface,
             deadline: None,
+            breaker: None,
+            limit: None,
             functions: functions
                 .iter()
                 .map(|(name, on_failure)| Function {
                     name: (*name).into(),
                     signature: String::new(),
-                    on_failure: *on_failure,
+                    deadline: None,
+                    retry: None,
+                    fallback: None,
+                    on_failure: on_failure.clone(),
+                    said: true,
                     unmapped_error: None,
                 })
                 .collect(),

@@ -10,6 +10,7 @@ mod flow;
 mod graph;
 mod lies;
 mod network;
+mod policies;
 mod reach;
 mod serve;
 mod usage;

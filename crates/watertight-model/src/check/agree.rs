@@ -63,6 +63,33 @@ impl Checker<'_> {
         }
     }
 
+    /// Compares one function of an import with that of a component that stands in for who meets it.
+    pub(super) fn stand_in_agreement(&self, link: &Link, function: &str, links: &[Link]) -> Vec<Problem> {
+        let Met::By { component: exporter, export } = link.met else { return Vec::new() };
+        let (Some(importer_type), Some(exporter_type)) = (&self.types[link.importer], &self.types[exporter]) else {
+            return Vec::new();
+        };
+        let cell = link.importer;
+        let pair = Pair { checker: self, links, cell, importer: link.importer, exporter, importer_type, exporter_type };
+        let import = &importer_type.imports[link.import];
+        let base = ExternName::parse(&import.name).base;
+        match (&import.item, &exporter_type.exports[export].item) {
+            (Item::Interface(import), Item::Interface(export)) => {
+                let mut alone = import.clone();
+                alone.functions.retain(|(name, _)| name == function);
+                alone.resources.clear();
+                pair.interfaces(base, &alone, export)
+            }
+            (Item::Function(import), Item::Function(export)) => {
+                pair.functions(base, base, import, export).into_iter().collect()
+            }
+            _ => {
+                let message = format!("`{}` exports `{base}` as something else", self.name(exporter));
+                vec![Problem::new(Code::TypeMismatch, message).help(SAME_WIT)]
+            }
+        }
+    }
+
     /// The origin of a resource that a component handles, in the cell of `cell`.
     fn origin(&self, cell: usize, component: usize, resource: ResourceIndex, links: &[Link]) -> Origin {
         let (mut cell, mut component, mut resource) = (cell, component, resource);

@@ -4,15 +4,13 @@ use std::path::PathBuf;
 
 use super::{
     Checker,
+    policy::functions,
     resolve::{Link, Met},
 };
 use crate::{
-    app::{
-        App, Component, ComponentId, Edge, EdgeId, EdgeShape, Function, FusedEdge, HttpTrigger, OnFailure, SourceKind,
-        Wall,
-    },
-    component_type::{ComponentType, FunctionType, Item, Shape},
-    signature::{signature, type_text},
+    app::{App, Component, ComponentId, Edge, EdgeId, EdgeShape, Function, FusedEdge, HttpTrigger, SourceKind, Wall},
+    component_type::Item,
+    signature::signature,
     supervision::Group,
 };
 
@@ -20,7 +18,8 @@ impl Checker<'_> {
     /// Every check of the graph; the app, if its parts are all there.
     pub(super) fn app(&mut self) -> Option<App> {
         let uses = self.uses();
-        let links = self.links(&uses);
+        let mut links = self.links(&uses);
+        self.policies(&mut links);
         let members = self.members(&links);
         self.cycles(&uses, &links);
         self.agreement(&links, &members);
@@ -117,17 +116,12 @@ impl Checker<'_> {
         }
         let importer = self.types[link.importer].as_ref()?;
         let import = &importer.imports[link.import];
-        let (shape, functions) = match &import.item {
-            Item::Interface(interface) => {
-                let functions = interface.functions.iter();
-                (
-                    EdgeShape::Interface,
-                    functions.map(|(name, function)| built_function(importer, name, function)).collect(),
-                )
-            }
-            Item::Function(function) => (EdgeShape::Function, vec![built_function(importer, &import.name, function)]),
+        let shape = match &import.item {
+            Item::Interface(_) => EdgeShape::Interface,
+            Item::Function(_) => EdgeShape::Function,
             Item::TypeName | Item::Unsupported(_) => return None,
         };
+        let functions = functions(importer, link.import).into_iter().zip(&link.policy.functions);
         Some(Edge {
             id: EdgeId(0),
             importer: id(root),
@@ -135,29 +129,25 @@ impl Checker<'_> {
             import: import.name.clone(),
             export: self.types[component].as_ref()?.exports[export].name.clone(),
             shape,
-            deadline: link.deadline.as_ref().map(|deadline| deadline.value),
-            functions,
+            deadline: link.policy.deadline,
+            breaker: link.policy.breaker,
+            limit: link.policy.limit,
+            functions: functions
+                .map(|((name, function), policy)| Function {
+                    name: name.to_owned(),
+                    signature: signature(importer, name, function),
+                    deadline: policy.deadline,
+                    retry: policy.retry,
+                    fallback: policy.fallback.clone(),
+                    on_failure: policy.on_failure.clone(),
+                    said: policy.said,
+                    unmapped_error: policy.unmapped_error.clone(),
+                })
+                .collect(),
         })
     }
 }
 
 fn id(index: usize) -> ComponentId {
     ComponentId(u32::try_from(index).unwrap_or(u32::MAX))
-}
-
-fn built_function(component: &ComponentType, name: &str, function: &FunctionType) -> Function {
-    let (on_failure, unmapped_error) = on_failure(component, function);
-    Function { name: name.to_owned(), signature: signature(component, name, function), on_failure, unmapped_error }
-}
-
-/// What a caller sees of a failure: the error, where the function returns one that a failure can be turned into.
-fn on_failure(component: &ComponentType, function: &FunctionType) -> (OnFailure, Option<String>) {
-    let Some(Shape::Result(_, error)) = function.result.as_ref().map(|result| &result.shape) else {
-        return (OnFailure::Trap, None);
-    };
-    match error {
-        None => (OnFailure::ErrorEmpty, None),
-        Some(error) if matches!(error.shape, Shape::Primitive("string")) => (OnFailure::ErrorText, None),
-        Some(error) => (OnFailure::Trap, Some(type_text(component, error))),
-    }
 }

@@ -19,6 +19,8 @@ impl Checker<'_> {
             if let Met::By { component, .. } = link.met {
                 next[link.importer].push(component);
             }
+            let fallbacks = link.policy.functions.iter().filter_map(|function| function.fallback.as_ref());
+            next[link.importer].extend(fallbacks.map(|fallback| fallback.component.0 as usize));
         }
         // Where a type is unknown, what is listed stands for what would be met.
         for (importer, uses) in uses.iter().enumerate() {

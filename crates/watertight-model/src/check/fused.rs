@@ -1,6 +1,6 @@
 //! Components with `wall = "fused"`: which cells they are composed into, and what they may not have of their own there.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     Checker, any_part,
@@ -9,6 +9,7 @@ use super::{
 use crate::{
     app::{Lifetime, Wall},
     component_type::{Item, Shape},
+    manifest::At,
     problem::{Code, Problem},
     version::ExternName,
 };
@@ -54,7 +55,7 @@ impl Checker<'_> {
                 }
             }
         }
-        self.fused_deadlines(links);
+        self.fused_edges(links);
         for (root, members) in members.iter().enumerate() {
             self.conflicts(root, members, links);
         }
@@ -64,6 +65,7 @@ impl Checker<'_> {
     fn own_settings(&mut self, component: usize) {
         let spec = self.spec(component);
         let given: Vec<_> = spec.given.iter().chain(&spec.resident_keys).cloned().collect();
+        let spec_edges = spec.edges.clone();
         for given in given {
             let key = given.value;
             let message = format!("`{}` is fused, and cannot have its own `{key}`", self.name(component));
@@ -72,38 +74,49 @@ impl Checker<'_> {
             );
             self.report(Problem::new(Code::FusedSetting, message).help(help), given.span, "not its own to set");
         }
-        for edge in self.spec(component).edges.clone() {
-            if let Some(deadline) = edge.deadline {
-                let message =
-                    format!("`{}` is fused, and cannot have a deadline on its own edge", self.name(component));
-                let problem = Problem::new(Code::FusedSetting, message)
-                    .help("set the deadline in the budget of the component it calls, or give it wall = \"cell\"");
-                self.report(problem, deadline.span, "not its own to set");
+        for given in spec_edges.into_iter().flat_map(|edge| edge.given) {
+            let key = given.value;
+            let message = format!("`{}` is fused, and cannot have `{key}` on its own edge", self.name(component));
+            let help = match key {
+                "deadline" => "set the deadline in the budget of the component it calls, or give it wall = \"cell\"",
+                _ => "a call of its own is one of the cell it is fused into: give it wall = \"cell\", or drop it",
+            };
+            self.report(Problem::new(Code::FusedSetting, message).help(help), given.span, "not its own to set");
+        }
+    }
+
+    /// A call into a fused component is no crossing: nothing can end it early, and its failure is its caller's.
+    fn fused_edges(&mut self, links: &[Link]) {
+        for link in links {
+            let (Met::By { component, .. }, Some(place)) = (link.met, link.spec) else { continue };
+            let spec = self.spec(link.importer).edges[place].clone();
+            if self.spec(component).wall == Wall::Fused {
+                for given in spec.given {
+                    let name = self.name(component);
+                    let message = format!("`{}` has no effect on the edge to `{name}`, which is fused", given.value);
+                    let problem = Problem::new(Code::FusedSetting, message)
+                        .help(format!("drop it, or give `{name}` wall = \"cell\""));
+                    self.report(problem, given.span, "no effect");
+                }
+                continue;
+            }
+            let policies = spec.functions.iter().map(|(_, policy)| policy).chain([&spec.policy]);
+            for deadline in policies.filter_map(|policy| policy.deadline.as_ref()) {
+                self.longer_deadline(component, deadline);
             }
         }
     }
 
-    /// A call into a fused component is no crossing, and nothing can end it early.
-    fn fused_deadlines(&mut self, links: &[Link]) {
-        for link in links {
-            let (Met::By { component, .. }, Some(deadline)) = (link.met, &link.deadline) else { continue };
-            if self.spec(component).wall == Wall::Fused {
-                let message =
-                    format!("a deadline has no effect on the edge to `{}`, which is fused", self.name(component));
-                let problem = Problem::new(Code::FusedSetting, message)
-                    .help(format!("drop it, or give `{}` wall = \"cell\"", self.name(component)));
-                self.report(problem, deadline.span.clone(), "no effect");
-            } else if deadline.value > self.spec(component).budget.deadline {
-                let message = format!(
-                    "the deadline is longer than the {:?} that `{}` has for any call",
-                    self.spec(component).budget.deadline,
-                    self.name(component)
-                );
-                let problem = Problem::warning(Code::NoEffect, message)
-                    .help("shorten it, or raise the `budget.deadline` of the callee");
-                self.report(problem, deadline.span.clone(), "no effect");
-            }
+    fn longer_deadline(&mut self, component: usize, deadline: &At<Duration>) {
+        let budget = self.spec(component).budget.deadline;
+        if deadline.value <= budget {
+            return;
         }
+        let message =
+            format!("the deadline is longer than the {budget:?} that `{}` has for any call", self.name(component));
+        let problem =
+            Problem::warning(Code::NoEffect, message).help("shorten it, or raise the `budget.deadline` of the callee");
+        self.report(problem, deadline.span.clone(), "no effect");
     }
 
     /// One composed component imports each interface once, so all its parts must get it from the same place.

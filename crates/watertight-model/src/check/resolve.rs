@@ -3,9 +3,9 @@
 //! An import is met by the one component in `uses` that exports it, else by the host, else by nobody, which is a problem. The
 //! manifest can choose with `edge."…".from`. Nothing is ever met by a component that is not listed.
 
-use std::{ops::Range, time::Duration};
+use std::ops::Range;
 
-use super::{Checker, list, noun};
+use super::{Checker, list, noun, policy::Policy};
 use crate::{
     component_type::{ComponentType, Item},
     manifest::{At, nearest},
@@ -20,7 +20,10 @@ pub(super) struct Link {
     /// Its index in the importer's imports.
     pub(super) import: usize,
     pub(super) met: Met,
-    pub(super) deadline: Option<At<Duration>>,
+    /// What the manifest says of it, by its place among the importer's edges.
+    pub(super) spec: Option<usize>,
+    /// What its calls do when they fail.
+    pub(super) policy: Policy,
     /// Where the manifest speaks of it: its edge key, or the importer's name.
     pub(super) span: Range<usize>,
 }
@@ -42,7 +45,9 @@ struct Settings {
     from: Option<usize>,
     /// `from` was given but cannot be followed: that has been reported.
     lost: bool,
-    deadline: Option<At<Duration>>,
+    spec: Option<usize>,
+    /// Who calls fall back on: listed in `uses` or not, they do not meet the import themselves.
+    fallbacks: Vec<usize>,
     span: Option<Range<usize>>,
 }
 
@@ -81,27 +86,31 @@ impl Checker<'_> {
             for (import, settings) in settings.into_iter().enumerate() {
                 let span = settings.span.clone().unwrap_or_else(|| self.name_span(importer));
                 let met = self.meet(importer, &component, import, &listed, &settings, &span);
-                if met == Met::Host
-                    && let Some(deadline) = &settings.deadline
-                {
-                    let name = &component.imports[import].name;
-                    let problem =
-                        Problem::new(Code::NoEffect, format!("the host meets `{name}`, and no deadline applies to it"))
-                            .help("drop it; calls to the host end with the component's own `budget.deadline`");
-                    self.report(problem, deadline.span.clone(), "no effect");
+                if let (Met::Host, Some(spec)) = (met, settings.spec) {
+                    self.host_settings(importer, &component.imports[import].name, spec);
                 }
-                links.push(Link { importer, import, met, deadline: settings.deadline, span });
+                links.push(Link { importer, import, met, spec: settings.spec, policy: Policy::default(), span });
             }
             self.unused(importer, &component, uses, &links);
         }
         links
     }
 
+    /// A call to the host is no call of another component: nothing that an edge can be told applies to it.
+    fn host_settings(&mut self, importer: usize, import: &str, spec: usize) {
+        for given in self.spec(importer).edges[spec].given.clone() {
+            let message = format!("the host meets `{import}`, and no `{}` applies to it", given.value);
+            let problem = Problem::new(Code::NoEffect, message)
+                .help("drop it; calls to the host end with the component's own `budget.deadline`");
+            self.report(problem, given.span, "no effect");
+        }
+    }
+
     /// Names in `from` are checked even where the component's type is unknown.
     fn edge_names(&mut self, importer: usize) {
         for edge in self.spec(importer).edges.clone() {
-            if let Some(from) = edge.from {
-                let _known = self.component(&from);
+            for name in edge.from.iter().chain(edge.fallbacks()) {
+                let _known = self.component(name);
             }
         }
     }
@@ -109,7 +118,7 @@ impl Checker<'_> {
     /// What the manifest's edge keys say of each import.
     fn settings(&mut self, importer: usize, component: &ComponentType, listed: &[usize]) -> Vec<Settings> {
         let mut settings = vec![Settings::default(); component.imports.len()];
-        for edge in self.spec(importer).edges.clone() {
+        for (place, edge) in self.spec(importer).edges.clone().into_iter().enumerate() {
             let written = ExternName::parse(&edge.import.value);
             let meant: Vec<usize> = (0..component.imports.len())
                 .filter(|index| ExternName::parse(&component.imports[*index].name).meant_by(&written))
@@ -138,7 +147,8 @@ impl Checker<'_> {
             settings[import] = Settings {
                 from: from.flatten(),
                 lost: matches!(from, Some(None)),
-                deadline: edge.deadline,
+                spec: Some(place),
+                fallbacks: edge.fallbacks().filter_map(|fallback| self.component(fallback)).collect(),
                 span: Some(edge.import.span),
             };
         }
@@ -203,11 +213,14 @@ impl Checker<'_> {
             None => listed.to_vec(),
         };
         let name = ExternName::parse(&wanted.name);
-        let fitting: Vec<Met> = candidates
+        let mut fitting: Vec<Met> = candidates
             .iter()
             .filter_map(|candidate| Some((*candidate, best_export(self.types[*candidate].as_ref()?, &name)?)))
             .map(|(component, export)| Met::By { component, export })
             .collect();
+        if fitting.len() > 1 {
+            fitting.retain(|met| !matches!(met, Met::By { component, .. } if settings.fallbacks.contains(component)));
+        }
         match fitting.as_slice() {
             [Met::By { component: exporter, export }] => {
                 self.shaped(importer, &wanted.name, &wanted.item, *exporter, *export, span)
@@ -369,7 +382,7 @@ impl Checker<'_> {
 }
 
 /// The export that meets an import best: the same version, else the latest compatible one.
-fn best_export(component: &ComponentType, import: &ExternName<'_>) -> Option<usize> {
+pub(super) fn best_export(component: &ComponentType, import: &ExternName<'_>) -> Option<usize> {
     let fitting = component
         .exports
         .iter()

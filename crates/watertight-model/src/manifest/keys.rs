@@ -39,10 +39,14 @@ pub enum Kind {
     List(Form),
     /// One of these strings.
     Choice(&'static [&'static str]),
+    /// One of these strings, or a table whose keys stand at this place.
+    ChoiceOr(&'static [&'static str], &'static str),
     /// `true` or `false`.
     Flag,
     /// A whole number within these bounds.
     Count(u32, u32),
+    /// A number above 0, at most 1.
+    Share,
 }
 
 /// What a string must look like.
@@ -139,8 +143,10 @@ impl Kind {
             Self::Choice(choices) => {
                 choices.iter().map(|choice| format!("\"{choice}\"")).collect::<Vec<_>>().join(" or ")
             }
+            Self::ChoiceOr(choices, _) => format!("{} or a table", Self::Choice(choices).noun()),
             Self::Flag => "true or false".to_owned(),
             Self::Count(_, _) => "a whole number".to_owned(),
+            Self::Share => "a number above 0, at most 1".to_owned(),
         }
     }
 }
@@ -166,6 +172,13 @@ pub(crate) const SIZE_MAX: u64 = 1 << 44;
 /// The largest count of restarts: each is remembered for its time.
 pub(crate) const MAX_RESTARTS: u32 = 65_536;
 
+/// The most times that a failed call is made again.
+pub(crate) const MAX_RETRIES: u32 = 10;
+
+/// The largest count of failures or calls that opens a breaker: the times of failures are remembered.
+pub(crate) const MAX_BREAKER_FAILURES: u32 = 1000;
+pub(crate) const MAX_BREAKER_CALLS: u32 = 1_000_000;
+
 /// The least memory that is of any use to a guest: one page.
 pub(crate) const MEMORY_MIN: u64 = 1 << 16;
 
@@ -185,6 +198,10 @@ const GRANTS: &str = "component.*.grants";
 const DIRS: &str = "component.*.grants.dirs[]";
 const BUDGET: &str = "component.*.budget";
 const EDGE: &str = "component.*.edge.*";
+const FUNCTION: &str = "component.*.edge.*.function.*";
+const ON_FAILURE: &str = "component.*.edge.*.on-failure";
+const RETRY: &str = "component.*.edge.*.retry";
+const BREAKER: &str = "component.*.edge.*.breaker";
 const HTTP: &str = "trigger.http[]";
 const GROUP: &str = "group.*";
 const INTENSITY: &str = "component.*.intensity";
@@ -584,6 +601,170 @@ pub const KEYS: &[Key] = &[
         meaning: "A deadline for calls over this edge, shorter than the callee's own.",
         exceeded: "The callee's cell is thrown out and the caller told.",
         example: "\"300ms\"",
+        ..KEY
+    },
+    Key {
+        place: EDGE,
+        name: "on-failure",
+        kind: Kind::ChoiceOr(&["error", "trap"], ON_FAILURE),
+        meaning: "What the caller sees of a failed call, in every function: its error, a trap of its own, a value, or what a fallback answers. Without it: the error where the function has one that a failure can be turned into, else a trap.",
+        example: "{ return = 'err(unavailable)' }",
+        ..KEY
+    },
+    Key {
+        place: EDGE,
+        name: "retry",
+        kind: Kind::Table(RETRY),
+        meaning: "Whether failed calls are made again: where the callee has `lifetime = \"call\"`, and functions listed in `idempotent`.",
+        example: "{ attempts = 2, backoff = \"5ms\" }",
+        ..KEY
+    },
+    Key {
+        place: EDGE,
+        name: "idempotent",
+        kind: Kind::List(Form::Any),
+        default: Some("[]"),
+        meaning: "Functions that may be called twice although the callee keeps its cell from call to call: twice does what once does.",
+        example: "[\"resize\"]",
+        ..KEY
+    },
+    Key {
+        place: EDGE,
+        name: "breaker",
+        kind: Kind::Table(BREAKER),
+        meaning: "When calls over this edge stop for a while because too many have failed. Every worker counts for itself.",
+        exceeded: "The call fails with `breaker-open` without reaching the callee; after `open-for` one call at a time finds out whether it is well again.",
+        example: "{ failures = 5, within = \"10s\", open-for = \"5s\" }",
+        ..KEY
+    },
+    Key {
+        place: EDGE,
+        name: "concurrency",
+        kind: Kind::Count(1, 65_536),
+        meaning: "Calls that cross this edge at once, in each worker, however many the callee could take.",
+        exceeded: "Calls wait in the edge's queue.",
+        example: "32",
+        ..KEY
+    },
+    Key {
+        place: EDGE,
+        name: "queue",
+        kind: Kind::Count(0, 1_048_576),
+        default: Some("64"),
+        meaning: "Calls that may wait for one of those, in each worker.",
+        exceeded: "The call fails at once with `queue-full`; one that would wait past its deadline, with `shed`.",
+        example: "16",
+        ..KEY
+    },
+    Key {
+        place: EDGE,
+        name: "function",
+        kind: Kind::Named(FUNCTION),
+        default: Some("{}"),
+        meaning: "Settings of single functions, each under the function's name. They go before those of the edge.",
+        example: "{ resize = { deadline = \"100ms\" } }",
+        ..KEY
+    },
+    Key {
+        place: FUNCTION,
+        name: "deadline",
+        kind: Kind::Text(Form::Duration),
+        meaning: "A deadline for calls of this function, shorter than the callee's own.",
+        exceeded: "The callee's cell is thrown out and the caller told.",
+        example: "\"100ms\"",
+        ..KEY
+    },
+    Key {
+        place: FUNCTION,
+        name: "on-failure",
+        kind: Kind::ChoiceOr(&["error", "trap"], ON_FAILURE),
+        meaning: "What the caller sees of a failed call of this function.",
+        example: "{ return = 'err(too-busy)' }",
+        ..KEY
+    },
+    Key {
+        place: FUNCTION,
+        name: "retry",
+        kind: Kind::Table(RETRY),
+        meaning: "Whether failed calls of this function are made again.",
+        example: "{ attempts = 1 }",
+        ..KEY
+    },
+    Key {
+        place: ON_FAILURE,
+        name: "return",
+        kind: Kind::Text(Form::Any),
+        meaning: "The value that the function returns, in WAVE; empty for a function that returns nothing. Where the error is a variant and its case takes a string, `err(that-case)` alone fills in the failure's message. With a fallback: what it returns when that fails too.",
+        example: "'err(unavailable)'",
+        ..KEY
+    },
+    Key {
+        place: ON_FAILURE,
+        name: "fallback",
+        kind: Kind::Text(Form::Name),
+        meaning: "A component with the same export, which gets the same call. It need not be listed in `uses`.",
+        example: "\"thumbnail-lite\"",
+        ..KEY
+    },
+    Key {
+        place: RETRY,
+        name: "attempts",
+        kind: Kind::Count(1, MAX_RETRIES),
+        required: true,
+        meaning: "How many times more a failed call is made, each time in a fresh cell, within the caller's time.",
+        example: "2",
+        ..KEY
+    },
+    Key {
+        place: RETRY,
+        name: "backoff",
+        kind: Kind::Text(Form::Duration),
+        default: Some("\"5ms\""),
+        meaning: "How long to wait before the first of them, twice as long before each further one; chance takes up to a half off.",
+        example: "\"20ms\"",
+        ..KEY
+    },
+    Key {
+        place: BREAKER,
+        name: "failures",
+        kind: Kind::Count(1, MAX_BREAKER_FAILURES),
+        meaning: "Opens it after so many failures, one after another. Either this or `ratio`.",
+        example: "5",
+        ..KEY
+    },
+    Key {
+        place: BREAKER,
+        name: "ratio",
+        kind: Kind::Share,
+        meaning: "Opens it when this share of the calls failed. Either this or `failures`.",
+        example: "0.5",
+        ..KEY
+    },
+    Key {
+        place: BREAKER,
+        name: "calls",
+        kind: Kind::Count(1, MAX_BREAKER_CALLS),
+        default: Some("20"),
+        meaning: "The least number of calls of which a `ratio` means anything.",
+        example: "50",
+        ..KEY
+    },
+    Key {
+        place: BREAKER,
+        name: "within",
+        kind: Kind::Text(Form::Duration),
+        default: Some("\"10s\""),
+        meaning: "Only calls that ended within this time count.",
+        example: "\"1m\"",
+        ..KEY
+    },
+    Key {
+        place: BREAKER,
+        name: "open-for",
+        kind: Kind::Text(Form::Duration),
+        default: Some("\"5s\""),
+        meaning: "How long it stays open before a call is let through to see.",
+        example: "\"10s\"",
         ..KEY
     },
     Key {

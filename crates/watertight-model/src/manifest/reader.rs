@@ -57,7 +57,7 @@ impl Reader {
         let DeValue::Table(entries) = node.get_ref() else {
             let holder = KEYS
                 .iter()
-                .find(|key| matches!(key.kind, Kind::Table(p) | Kind::Tables(p) | Kind::Named(p) if p == place));
+                .find(|key| matches!(key.kind, Kind::Table(p) | Kind::Tables(p) | Kind::Named(p) | Kind::ChoiceOr(_, p) if p == place));
             let example = holder.map_or_else(String::new, |key| format!("{} = {}", key.name, key.example));
             self.wrong_value(&describe(place), "a table", &example, node);
             return None;
@@ -113,7 +113,7 @@ impl Reader {
         let form = match key.kind {
             Kind::Text(form) | Kind::List(form) => form,
             Kind::Table(_) | Kind::Named(_) | Kind::Tables(_) | Kind::Texts => Form::Any,
-            Kind::Choice(_) | Kind::Flag | Kind::Count(_, _) => Form::Any,
+            Kind::Choice(_) | Kind::ChoiceOr(_, _) | Kind::Flag | Kind::Count(_, _) | Kind::Share => Form::Any,
         };
         let (code, units) = match (node.get_ref(), form) {
             (DeValue::Integer(_), Form::Size) => (Code::BadSize, ["B", "MiB"]),
@@ -161,6 +161,30 @@ impl Reader {
     pub(super) fn choice(&mut self, table: Table<'_>, name: &'static str) -> Option<At<usize>> {
         let (key, node) = self.find(table, name)?;
         let Kind::Choice(choices) = key.kind else { return None };
+        self.chosen(key, name, choices, node)
+    }
+
+    /// One of the choices of a key, as an index, or the table that may stand for them.
+    pub(super) fn choice_or<'a>(
+        &mut self,
+        table: Table<'a>,
+        name: &'static str,
+    ) -> Option<Result<At<usize>, Table<'a>>> {
+        let (key, node) = self.find(table, name)?;
+        let Kind::ChoiceOr(choices, place) = key.kind else { return None };
+        if matches!(node.get_ref(), DeValue::Table(_)) {
+            return self.table(place, node).map(Err);
+        }
+        self.chosen(key, name, choices, node).map(Ok)
+    }
+
+    fn chosen(
+        &mut self,
+        key: &Key,
+        name: &'static str,
+        choices: &'static [&'static str],
+        node: &Node<'_>,
+    ) -> Option<At<usize>> {
         let DeValue::String(text) = node.get_ref() else {
             self.wrong_value_of(key, node);
             return None;
@@ -191,6 +215,26 @@ impl Reader {
         let problem = Problem::new(Code::BadCount, format!("`{name}` cannot be {number}"))
             .help(format!("write a whole number from {least} to {most}"));
         self.report(problem, node.span(), "out of range");
+        None
+    }
+
+    /// A number above 0, at most 1.
+    pub(super) fn share(&mut self, table: Table<'_>, name: &'static str) -> Option<f64> {
+        let (key, node) = self.find(table, name)?;
+        let number = match node.get_ref() {
+            DeValue::Float(number) => number.as_str().parse::<f64>().ok(),
+            DeValue::Integer(number) => number.as_str().parse::<f64>().ok(),
+            _ => {
+                self.wrong_value_of(key, node);
+                return None;
+            }
+        };
+        if let Some(share) = number.filter(|share| *share > 0.0 && *share <= 1.0) {
+            return Some(share);
+        }
+        let problem = Problem::new(Code::BadShare, format!("`{name}` is a share: a number above 0, at most 1"))
+            .help(format!("for a half: {name} = 0.5"));
+        self.report(problem, node.span(), "no share");
         None
     }
 
@@ -324,6 +368,10 @@ fn describe(place: &str) -> String {
         "component.*.grants.dirs[]" => "an entry of `dirs`".to_owned(),
         "component.*.budget" => "`budget`".to_owned(),
         "component.*.edge.*" => "an edge".to_owned(),
+        "component.*.edge.*.function.*" => "a function of an edge".to_owned(),
+        "component.*.edge.*.on-failure" => "`on-failure`".to_owned(),
+        "component.*.edge.*.retry" => "`retry`".to_owned(),
+        "component.*.edge.*.breaker" => "`breaker`".to_owned(),
         "group.*" => "a group".to_owned(),
         "component.*.intensity" | "group.*.intensity" | "app.intensity" => "`intensity`".to_owned(),
         "component.*.backoff" => "`backoff`".to_owned(),

@@ -56,8 +56,10 @@ fn of_kind(kind: Kind) -> Map<String, Value> {
         Kind::List(Form::Any) => json!({ "type": "array", "items": text(Form::Any) }),
         Kind::List(form) => json!({ "type": "array", "items": text(form), "uniqueItems": true }),
         Kind::Choice(choices) => json!({ "enum": choices }),
+        Kind::ChoiceOr(choices, place) => json!({ "anyOf": [{ "enum": choices }, Value::Object(object(place))] }),
         Kind::Flag => json!({ "type": "boolean" }),
         Kind::Count(least, most) => json!({ "type": "integer", "minimum": least, "maximum": most }),
+        Kind::Share => json!({ "type": "number", "exclusiveMinimum": 0, "maximum": 1 }),
     };
     value.as_object().cloned().unwrap_or_default()
 }

@@ -7,5 +7,6 @@ mod graph;
 mod hostile;
 mod manual;
 mod picture;
+mod policies;
 mod press;
 mod problems;

@@ -75,7 +75,7 @@ fn the_example_of_the_documentation_becomes_an_app() {
     let functions: Vec<_> = app.edges[0]
         .functions
         .iter()
-        .map(|function| (function.signature.as_str(), function.on_failure, function.unmapped_error.as_deref()))
+        .map(|function| (function.signature.as_str(), function.on_failure.clone(), function.unmapped_error.as_deref()))
         .collect();
     assert_eq!(
         functions,

@@ -17,6 +17,43 @@ macro_rules! web {
 }
 
 const NOTHING: &[(&str, &str)] = &[("web", "")];
+/// An interface with a function for each kind of policy.
+macro_rules! api {
+    () => {
+        "api: interface {
+            resource thing;
+            variant failure { unavailable(string), gone }
+            text: func(n: u32) -> result<u32, string>;
+            choice: func(n: u32) -> result<u32, failure>;
+            plain: func(n: u32) -> u32;
+            nothing: func(n: u32);
+            handles: func(i: borrow<thing>) -> u32;
+        }"
+    };
+}
+
+/// An app whose component `web` calls `lib` over `api`, and says of that edge what follows.
+macro_rules! policy {
+    ($lifetime:literal, $edge:literal) => {
+        concat!(
+            "[app]\nname = \"t\"\n[component.lib]\nsource = \"lib.wasm\"\nlifetime = \"",
+            $lifetime,
+            "\"\n[component.web]\nsource = \"web.wasm\"\nuses = [\"lib\"]\n[component.web.edge.api]\n",
+            $edge
+        )
+    };
+}
+
+const POLICY: &[(&str, &str)] = &[
+    ("web", concat!("import ", api!())),
+    ("lib", concat!("export ", api!())),
+    ("other", "export others: interface { get: func(); }"),
+    (
+        "odd",
+        "export api: interface { resource thing; plain: func(n: u64) -> u32; handles: func(i: borrow<thing>) -> u32; }",
+    ),
+    ("fused", concat!("export ", api!())),
+];
 const HANDLER: &str = "export wasi:http/incoming-handler@0.2.12;";
 
 const CASES: &[Case] = &[
@@ -325,6 +362,77 @@ const CASES: &[Case] = &[
         "groups_in_a_circle",
         "[app]\nname = \"t\"\n[component.web]\nsource = \"web.wasm\"\n[group.a]\nmembers = [\"b\"]\n[group.b]\nmembers = [\"c\"]\n[group.c]\nmembers = [\"a\"]\n[group.self]\nmembers = [\"self\"]\n",
         NOTHING,
+    ),
+    (
+        "policies_that_cannot_be",
+        policy!(
+            "request",
+            "deadline = \"1h\"\non-failure = \"error\"\nretry = { attempts = 2 }\nqueue = 3\n\
+             function.txt = { deadline = \"1ms\" }\nidempotent = [\"chioce\"]\n\
+             function.plain = { on-failure = { return = 'err(1)' }, retry = { attempts = 1 } }\n\
+             function.nothing.on-failure = { return = '1' }\nfunction.text.on-failure = { return = 'err(' }\n\
+             function.handles.on-failure = \"trap\"\n"
+        ),
+        POLICY,
+    ),
+    (
+        "policies_with_numbers_that_cannot_be",
+        policy!(
+            "request",
+            "on-failure = \"pass\"\nretry = { attempts = 0, backoff = \"10s\" }\nconcurrency = 0\nqueue = -1\n\
+             breaker = { ratio = 0, calls = 0, within = \"0s\", open-for = 5 }\n\
+             function.text = { on-failure = {}, retry = { backoff = \"1ms\" } }\n\
+             function.plain = { on-failure = { return = 1 }, retry = { attempts = 11 } }\n\
+             function.choice.retry = { attempts = 1, backoff = \"5s\" }\n"
+        ),
+        POLICY,
+    ),
+    (
+        "breakers_without_meaning",
+        "[app]\nname = \"t\"\n[component.web]\nsource = \"web.wasm\"\n[component.web.edge]\na = { breaker = {} }\n\
+         b = { breaker = { failures = 1, ratio = 0.5 } }\nc = { breaker = { failures = 1, calls = 5 } }\n\
+         d = { breaker = { ratio = 1.5 } }\ne = { breaker = { ratio = \"half\" } }\nf = { breaker = { failures = 5000 } }\n",
+        NOTHING,
+    ),
+    (
+        "fallbacks_that_cannot_stand_in",
+        policy!(
+            "request",
+            "on-failure = { fallback = \"lib\" }\nretry = { attempts = 1 }\nidempotent = [\"text\", \"handles\"]\n\
+             function.text.on-failure = { fallback = \"other\" }\nfunction.plain.on-failure = { fallback = \"odd\" }\n\
+             function.nothing.on-failure = { fallback = \"fused\" }\nfunction.choice.on-failure = { fallback = \"nobody\" }\n\
+             function.handles = { on-failure = { fallback = \"odd\" }, retry = { attempts = 1 } }\n\
+             [component.other]\nsource = \"other.wasm\"\n[component.odd]\nsource = \"odd.wasm\"\n\
+             [component.fused]\nsource = \"fused.wasm\"\nwall = \"fused\"\n"
+        ),
+        POLICY,
+    ),
+    (
+        "fallbacks_in_a_circle",
+        "[app]\nname = \"t\"\n[component.web]\nsource = \"web.wasm\"\nuses = [\"lib\"]\n[component.web.edge.api]\n\
+         on-failure = { fallback = \"lite\" }\n[component.lib]\nsource = \"lib.wasm\"\n[component.lite]\nsource = \"lite.wasm\"\nuses = [\"web\"]\n",
+        &[
+            ("web", "import api: interface { get: func(); } export mine: interface { get: func(); }"),
+            ("lib", "export api: interface { get: func(); }"),
+            ("lite", "import mine: interface { get: func(); } export api: interface { get: func(); }"),
+        ],
+    ),
+    (
+        "policies_without_effect",
+        "[app]\nname = \"t\"\n[component.web]\nsource = \"web.wasm\"\nuses = [\"lib\", \"other\"]\n\
+         [component.web.edge]\n\"wasi:cli/environment\" = { on-failure = \"trap\", retry = { attempts = 1 }, concurrency = 3 }\n\
+         api = { breaker = { failures = 3 }, function.get.on-failure = { return = '' } }\n\
+         more = { idempotent = [\"get\"] }\n\
+         [component.lib]\nsource = \"lib.wasm\"\nwall = \"fused\"\n[component.lib.edge.more]\nconcurrency = 1\n\
+         [component.other]\nsource = \"other.wasm\"\n",
+        &[
+            (
+                "web",
+                "import wasi:cli/environment@0.2.12; import api: interface { get: func(); } import more: interface { get: func(); }",
+            ),
+            ("lib", "export api: interface { get: func(); }"),
+            ("other", "export more: interface { get: func(); }"),
+        ],
     ),
     (
         "ten_problems_at_once",

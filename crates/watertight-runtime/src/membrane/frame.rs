@@ -69,6 +69,11 @@ impl Frame {
         frame
     }
 
+    /// The same again; none where it holds handles, of which there is one each.
+    pub(crate) fn again(&self) -> Option<Self> {
+        self.handles.is_empty().then(|| Self::copied(&self.bytes))
+    }
+
     /// How many bytes it holds.
     pub(crate) fn len(&self) -> u64 {
         self.bytes.len() as u64

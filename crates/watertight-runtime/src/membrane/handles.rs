@@ -255,7 +255,8 @@ pub(super) async fn drop_proxy<T: CellData>(mut holder: impl StoreAccess<T>, rep
         return Err(Malformed::Handle.into());
     };
     let (tree, deadline) = holder.tree()?;
-    let deadline = super::shrink(Moment::now(), deadline, tree.app.spec(proxy.component).budget.deadline);
+    let now = Moment::now();
+    let deadline = super::shrink(now, deadline).min(now.plus(tree.app.spec(proxy.component).budget.deadline));
     // A destructor that fails poisons its own cell; who dropped the handle has no result to see it in.
     let _ = tree.drop_resource(proxy, deadline).await;
     Ok(())

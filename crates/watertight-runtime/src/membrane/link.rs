@@ -17,19 +17,23 @@ use wasmtime::{
     },
 };
 use watertight_model::{
-    app::{App, Edge, EdgeShape, Function, FunctionId, OnFailure},
+    app::{App, ComponentId, Edge, EdgeShape, Function, FunctionId, OnFailure},
+    fault::Stream,
     value::Value,
 };
 
 use super::{
-    EdgeFunction, Frame,
+    Callable, EdgeFunction, Frame,
     handles::drop_proxy,
     plan::MAX_FLAT_PARAMS,
     raw::{FEW, FewParams, Params, Values},
     template::{Misfit, Template},
     types::FunctionTypes,
 };
-use crate::{failure::Seen, host::CellData};
+use crate::{
+    airlock::{Airlock, Seen},
+    host::CellData,
+};
 
 /// Why an edge cannot be put in place.
 #[derive(Debug, thiserror::Error)]
@@ -255,15 +259,20 @@ impl Placing<'_> {
         let Some(known) = edge.functions.iter().position(|function| function.name == name) else {
             return Err(self.missing(edge.importer, "function", name));
         };
-        let export = self.export(name)?;
-        let exporter = self.app.component(edge.exporter);
+        let spec = &edge.functions[known];
+        let fallback = spec.fallback.as_ref();
         let function = EdgeFunction {
             edge: edge.id,
             function: FunctionId(u32::try_from(known).unwrap_or(u32::MAX)),
-            exporter: edge.exporter,
-            export,
-            deadline: edge.deadline.map_or(exporter.budget.deadline, |own| own.min(exporter.budget.deadline)),
-            seen: self.seen(&edge.functions[known], &types)?,
+            callee: Callable {
+                faults: Some(Stream::Edge(edge.id)),
+                ..self.callable(edge.exporter, &edge.export, name, spec)?
+            },
+            airlock: Airlock::new(
+                spec.retry,
+                fallback.map(|other| self.callable(other.component, &other.export, name, spec)).transpose()?,
+            ),
+            seen: self.seen(spec, &types)?,
             types,
         };
         let parameters = ty.params().map(|(_, ty)| flat_count(&ty)).fold(0, usize::saturating_add);
@@ -275,30 +284,43 @@ impl Placing<'_> {
         })
     }
 
-    /// Finds the function in the exporter, and gives it a slot in its cells.
-    fn export(&mut self, name: &str) -> Result<ExportedFunction, EdgeError> {
+    /// A function of a component, with its deadline over this edge.
+    fn callable(
+        &mut self,
+        component: ComponentId,
+        export: &str,
+        name: &str,
+        function: &Function,
+    ) -> Result<Callable, EdgeError> {
+        let budget = self.app.component(component).budget.deadline;
+        let deadline = function.deadline.map_or(budget, |own| own.min(budget));
+        Ok(Callable { component, export: self.export(component, export, name)?, deadline, faults: None })
+    }
+
+    /// Finds the function in its component, and gives it a slot in its cells.
+    fn export(&mut self, id: ComponentId, export: &str, name: &str) -> Result<ExportedFunction, EdgeError> {
         let edge = self.edge;
-        let component = &self.components[edge.exporter.0 as usize];
+        let component = &self.components[id.0 as usize];
         let index = match edge.shape {
             EdgeShape::Interface => component
-                .get_export_index(None, edge.export.as_str())
+                .get_export_index(None, export)
                 .and_then(|interface| component.get_export_index(Some(&interface), name)),
-            EdgeShape::Function => component.get_export_index(None, edge.export.as_str()),
+            EdgeShape::Function => component.get_export_index(None, export),
         };
-        let index = index.ok_or_else(|| self.missing(edge.exporter, "export", name))?;
+        let index = index.ok_or_else(|| self.missing(id, "export", name))?;
         let ty = component.component_type();
         let engine = component.engine();
         let item = match edge.shape {
-            EdgeShape::Interface => ty.get_export(engine, &edge.export).and_then(|interface| match interface.ty {
+            EdgeShape::Interface => ty.get_export(engine, export).and_then(|interface| match interface.ty {
                 ComponentItem::ComponentInstance(interface) => {
                     interface.get_export(engine, name).map(|function| function.ty)
                 }
                 _ => None,
             }),
-            EdgeShape::Function => ty.get_export(engine, &edge.export).map(|function| function.ty),
+            EdgeShape::Function => ty.get_export(engine, export).map(|function| function.ty),
         };
         let Some(ComponentItem::ComponentFunc(function)) = item else {
-            return Err(self.missing(edge.exporter, "export", name));
+            return Err(self.missing(id, "export", name));
         };
         let results = function.results().map(|ty| flat_count(&ty)).fold(0, usize::saturating_add);
         // An async function returns up to 16 values as they are, any other at most one; more lie in memory, behind one pointer.
@@ -307,7 +329,7 @@ impl Placing<'_> {
             2..=MAX_FLAT_PARAMS if function.async_() => results,
             _ => 1,
         };
-        let exports = &mut self.exports[edge.exporter.0 as usize];
+        let exports = &mut self.exports[id.0 as usize];
         let parameters = function.params().map(|(_, ty)| flat_count(&ty)).fold(0, usize::saturating_add);
         let function = ExportedFunction { slot: exports.len(), index, parameters, results };
         exports.push(function.clone());
@@ -316,10 +338,11 @@ impl Placing<'_> {
 
     /// What the caller gets in the end, when a call has failed.
     fn seen(&self, function: &Function, types: &FunctionTypes) -> Result<Seen, EdgeError> {
-        let value = match &function.on_failure {
+        let (seen, value): (fn(Template) -> Seen, _) = match &function.on_failure {
             OnFailure::Trap => return Ok(Seen::Trap),
-            OnFailure::ErrorText => Value::error(Some(Value::Message)),
-            OnFailure::ErrorEmpty => Value::error(None),
+            OnFailure::ErrorText => (Seen::Error, Some(Value::error(Some(Value::Message)))),
+            OnFailure::ErrorEmpty => (Seen::Error, Some(Value::error(None))),
+            OnFailure::Return(returned) => (Seen::Value, returned.value.clone()),
         };
         let misfit = |error: Misfit| EdgeError::Value {
             importer: self.app.component(self.edge.importer).name.clone(),
@@ -327,7 +350,7 @@ impl Placing<'_> {
             function: function.name.clone(),
             error: error.to_string(),
         };
-        Template::new(Some(&value), types).map(Seen::Value).map_err(misfit)
+        Template::new(value.as_ref(), types).map(seen).map_err(misfit)
     }
 
     /// Refuses what no membrane carries yet.

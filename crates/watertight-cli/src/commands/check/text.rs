@@ -6,8 +6,9 @@ use std::{fmt::Write as _, time::Duration};
 
 use watertight::PoolPlan;
 use watertight_model::{
-    app::{Lifetime, OnFailure, Wall},
+    app::{Lifetime, Wall},
     blast::{Fate, FunctionName, Radius, Reach},
+    breaker::Trip,
     budget::Budget,
     report::{ComponentReport, EdgeReport, Report},
     supervision::Residence,
@@ -117,13 +118,26 @@ fn time(duration: Duration) -> String {
 fn lay_out_edge(out: &mut String, edge: &EdgeReport) {
     let deadline = time(edge.deadline);
     let _ = writeln!(out, "  {} -> {}  {}  (within {deadline})", edge.importer, edge.exporter, edge.import);
-    for function in &edge.functions {
-        let seen = match function.on_failure {
-            OnFailure::ErrorText => "an error with the reason",
-            OnFailure::ErrorEmpty => "an error",
-            OnFailure::Trap => "TRAPS TOO: there is no error to return",
+    if let Some(limit) = edge.limit {
+        let _ = writeln!(out, "    {} at once, {} may wait", limit.concurrency, limit.queue);
+    }
+    if let Some(breaker) = edge.breaker {
+        let (within, open_for) = (time(breaker.within), time(breaker.open_for));
+        let trip = match breaker.trip {
+            Trip::Failures(failures) => format!("{failures} failures in a row within {within}"),
+            Trip::Ratio { ratio, calls } => {
+                format!("{}% of at least {calls} calls within {within} failed", ratio * 100.0)
+            }
         };
-        let _ = writeln!(out, "    {}\n      -> {seen}", function.signature);
+        let _ = writeln!(out, "    no more calls for {open_for} once {trip}");
+    }
+    for function in &edge.functions {
+        let within = if function.deadline == edge.deadline {
+            String::new()
+        } else {
+            format!("  (within {})", time(function.deadline))
+        };
+        let _ = writeln!(out, "    {}{within}\n      -> {}", function.signature, function.sees);
     }
 }
 

@@ -1,0 +1,190 @@
+//! The airlock: what is done about a failed call before its caller sees it, and what the caller sees in the end.
+//!
+//! ```text
+//!   attempt ──fails──▶ wait, attempt again ──fails──▶ fallback ──fails──▶ a value, an error, or a trap of the caller
+//!      └────────────────────────┴─ returns ──────────────┴──────────▶ results
+//! ```
+//!
+//! All of it happens within the caller's time: what is left of that is divided evenly between the attempt at hand and what may have to
+//! follow, and what one does not use is there for the next. Every attempt has a fresh cell, and the same arguments.
+
+use std::{
+    cell::Cell,
+    hash::{BuildHasher as _, RandomState},
+    sync::Arc,
+};
+
+use watertight_model::{
+    app::Retry,
+    event::{self, Outcome},
+    failure::CallError,
+    fault::FaultKind,
+    supervision::Chance,
+};
+
+use crate::{
+    clock::Moment,
+    failure::DependencyFailed,
+    host::CellData,
+    membrane::{Attempt, Callable, Frame, StoreAccess, Template},
+    tree::Tree,
+};
+
+/// What a manifest has done about failures of one function.
+#[derive(Debug)]
+pub(crate) struct Airlock {
+    retry: Option<Retry>,
+    fallback: Option<Callable>,
+}
+
+/// What came of a call in the end.
+#[derive(Debug)]
+pub(crate) struct Passed {
+    pub(crate) result: Result<Frame, CallError>,
+    /// How the callee fared, the last time.
+    pub(crate) outcome: Outcome,
+    pub(crate) attempts: u32,
+    /// How the fallback fared, if it was called.
+    pub(crate) fallback: Option<Outcome>,
+    /// What a drill did to the last attempt.
+    pub(crate) injected: Option<FaultKind>,
+}
+
+/// What the caller of one function gets when all has failed.
+#[derive(Debug)]
+pub(crate) enum Seen {
+    /// The function returns its error.
+    Error(Template),
+    /// The function returns what the manifest sets.
+    Value(Template),
+    /// The caller traps.
+    Trap,
+}
+
+impl Airlock {
+    /// None where there is nothing to do.
+    pub(crate) fn new(retry: Option<Retry>, fallback: Option<Callable>) -> Option<Box<Self>> {
+        (retry.is_some() || fallback.is_some()).then(|| Box::new(Self { retry, fallback }))
+    }
+
+    /// Calls, and does about a failure what there is to be done.
+    pub(crate) async fn pass<T: CellData>(
+        &self,
+        callee: &Callable,
+        caller: &mut impl StoreAccess<T>,
+        tree: &Arc<Tree<T>>,
+        arguments: Frame,
+        deadline: Moment,
+    ) -> Passed {
+        let mut arguments = arguments;
+        let mut attempts = 0;
+        let failed = loop {
+            let later = self.stages_after(attempts);
+            let (now, until) = share(callee, deadline, later + 1);
+            let next = if later > 0 { arguments.again() } else { None };
+            attempts += 1;
+            let attempt = callee.call(caller, tree, arguments, until, now).await;
+            let passed = Passed { attempts, ..Passed::once(attempt) };
+            let (Some(next), Err(error)) = (next, &passed.result) else { return passed };
+            arguments = next;
+            if !self.tries_again(error, attempts, deadline).await {
+                break passed;
+            }
+        };
+        match &self.fallback {
+            None => failed,
+            Some(fallback) => {
+                let (now, until) = share(fallback, deadline, 1);
+                failed.or(fallback.call(caller, tree, arguments, until, now).await)
+            }
+        }
+    }
+
+    /// Attempts that may follow this one, and the fallback.
+    fn stages_after(&self, attempts: u32) -> u32 {
+        let retries = self.retry.map_or(0, |retry| retry.attempts.saturating_sub(attempts));
+        retries + u32::from(self.fallback.is_some())
+    }
+
+    /// Waits until it is time for another attempt, if there is to be one.
+    async fn tries_again(&self, error: &CallError, attempts: u32, deadline: Moment) -> bool {
+        let Some(retry) = self.retry.filter(|retry| attempts <= retry.attempts && error.kind.retry()) else {
+            return false;
+        };
+        let wait = retry.wait(attempts, chance());
+        // A wait that takes more than the attempt's share of the time leaves nothing for it.
+        let share = deadline.since(Moment::now()) / (self.stages_after(attempts)).max(1);
+        if wait >= share {
+            return false;
+        }
+        tokio::time::sleep(wait).await;
+        true
+    }
+}
+
+/// Now, and the deadline of a call that has to share what is left with others.
+fn share(callee: &Callable, deadline: Moment, between: u32) -> (Moment, Moment) {
+    let now = Moment::now();
+    (now, now.plus(callee.deadline.min(deadline.since(now) / between)))
+}
+
+/// Chance enough for callers that failed together not to come again together.
+fn chance() -> Chance {
+    thread_local! {
+        static STATE: Cell<u64> = Cell::new(RandomState::new().hash_one(0_u8) | 1);
+    }
+    let mut bits = STATE.get();
+    bits ^= bits << 13;
+    bits ^= bits >> 7;
+    bits ^= bits << 17;
+    STATE.set(bits);
+    Chance::from_bits(u32::try_from(bits >> 32).unwrap_or(0))
+}
+
+impl Passed {
+    /// A call that was made once, and about which nothing was done.
+    pub(crate) fn once(Attempt { result, injected }: Attempt) -> Self {
+        let outcome = outcome(&result);
+        Self { result, outcome, attempts: 1, fallback: None, injected }
+    }
+
+    /// A call that failed, and what the fallback made of it.
+    fn or(mut self, stood_in: Attempt) -> Self {
+        self.fallback = Some(outcome(&stood_in.result));
+        self.result = match (self.result, stood_in.result) {
+            (Err(error), Err(other)) => {
+                Err(CallError { detail: format!("{}; its fallback failed too: {other}", error.detail), ..error })
+            }
+            (_, stood_in) => stood_in,
+        };
+        self
+    }
+}
+
+fn outcome(result: &Result<Frame, CallError>) -> Outcome {
+    match result {
+        Ok(_) => Outcome::Ok,
+        Err(error) => Outcome::Failed(error.kind),
+    }
+}
+
+impl Seen {
+    /// Turns a failure into what the caller sees.
+    pub(crate) fn of(&self, error: CallError) -> Result<Frame, DependencyFailed> {
+        match self {
+            Self::Error(template) | Self::Value(template) => Ok(template.fill(&error.to_string())),
+            Self::Trap => Err(DependencyFailed(error)),
+        }
+    }
+
+    /// The same for an event.
+    pub(crate) fn event(&self, passed: &Passed) -> event::Seen {
+        match (&passed.result, passed.fallback, self) {
+            (Ok(_), Some(_), _) => event::Seen::Fallback,
+            (Ok(_), None, _) => event::Seen::Results,
+            (Err(_), _, Self::Error(_)) => event::Seen::Error,
+            (Err(_), _, Self::Value(_)) => event::Seen::Value,
+            (Err(_), _, Self::Trap) => event::Seen::Trap,
+        }
+    }
+}
