@@ -31,6 +31,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Serve(Serve),
     Ps(Ps),
+    Reload(Reload),
     Run(Run),
     Check(Check),
     Compile(Compile),
@@ -50,7 +51,7 @@ Then begin the manifest with: #:schema ./watertight.schema.json")]
 /// Serve an app's routes over HTTP.
 ///
 /// One supervisor and one worker process per core accept on one address. A worker that dies costs its own requests, and is
-/// replaced. SIGTERM and SIGINT drain: requests in flight finish, then it ends.
+/// replaced. SIGTERM and SIGINT drain: requests in flight finish, then it ends. SIGHUP reloads the app, as `watertight reload` does.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -176,6 +177,27 @@ pub(crate) struct Ps {
     pub(crate) node: Option<String>,
 
     /// How to show it.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+/// Have a node put its app in place as it is in its files now.
+///
+/// The node reads, checks and compiles the app. If anything is wrong with it, all of that is shown, and what was in place before serves
+/// on. Else the workers are replaced one after the other; no request is dropped. SIGHUP does the same. The address and the other
+/// options of serve stay as they are: to change those, start it anew.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  watertight reload
+  watertight reload press
+  watertight reload 4711 --format json")]
+pub(crate) struct Reload {
+    /// App, process id, or path of an admin socket; not needed where one node runs.
+    #[arg(value_name = "APP|PID|SOCKET", value_hint = ValueHint::AnyPath)]
+    pub(crate) node: Option<String>,
+
+    /// How to show what was done.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
 }
@@ -362,6 +384,7 @@ impl Command {
         match self {
             Self::Serve(serve) => serve.events.format == Format::Json,
             Self::Ps(ps) => ps.format == Format::Json,
+            Self::Reload(reload) => reload.format == Format::Json,
             Self::Run(run) => run.events.format == Format::Json,
             Self::Check(check) => check.format == CheckFormat::Json,
             Self::Compile(compile) => compile.format == Format::Json,

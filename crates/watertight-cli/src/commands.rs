@@ -4,6 +4,7 @@ mod check;
 mod compile;
 mod inspect;
 mod ps;
+mod reload;
 mod run;
 mod serve;
 mod worker;
@@ -25,8 +26,9 @@ use crate::{
 pub(crate) fn carry_out(command: Command) -> Result<u8, Failure> {
     let done = |()| Exit::Done as u8;
     match command {
-        Command::Serve(args) => serve::serve(&args).map(done),
+        Command::Serve(args) => serve::serve(args).map(done),
         Command::Ps(args) => ps::ps(&args).map(done),
+        Command::Reload(args) => reload::reload(&args).map(done),
         Command::Run(args) => run::run(args),
         Command::Check(args) => check::check(args).map(done),
         Command::Compile(args) => compile::compile(args).map(done),
@@ -44,8 +46,19 @@ fn schema() -> Result<(), Failure> {
 
 fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "watertight", &mut script);
+    clap_complete::generate(shell, &mut for_people(), "watertight", &mut script);
     terminal::print(&String::from_utf8_lossy(&script))
+}
+
+/// The command line without what is not for people: a completion does not look whether a command is hidden.
+fn for_people() -> clap::Command {
+    let whole = Cli::command();
+    let shown: Vec<_> = whole.get_subcommands().filter(|command| !command.is_hide_set()).cloned().collect();
+    let mut bare = clap::Command::new("watertight").version(env!("CARGO_PKG_VERSION")).subcommands(shown);
+    if let Some(about) = whole.get_about() {
+        bare = bare.about(about.clone());
+    }
+    bare
 }
 
 /// Reads and checks an app, and tells people of its warnings.

@@ -17,8 +17,12 @@ macro_rules! exits {
 
         impl Exit {
             /// Every exit code, in order.
-            #[cfg(test)]
             const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The one with this code.
+            pub(crate) fn of(code: u8) -> Option<Self> {
+                Self::ALL.iter().copied().find(|exit| *exit as u8 == code)
+            }
 
             /// Its name in JSON.
             pub(crate) const fn name(self) -> &'static str {
@@ -40,12 +44,13 @@ exits! {
     Usage = 2, "usage", "The arguments are wrong.";
     Rejected = 65, "rejected", "The app is not sound: its manifest, its files or how its components fit together. Every problem was shown.";
     NotFound = 66, "not-found", "There is no app at that path, or it cannot be read.";
-    NoNode = 67, "no-node", "`ps`: no node runs, or none of that name; or it does not answer.";
+    NoNode = 67, "no-node", "`ps`, `reload`: no node runs, or none of that name; or it does not answer.";
     NoListen = 69, "no-listen", "The address or the admin socket cannot be listened on, or no worker could start.";
     Internal = 70, "internal", "Something that should not happen: please report it.";
     NoCapacity = 71, "no-capacity", "This machine cannot have the pools that the app asks for; the message names the number to change.";
     NoCache = 73, "no-cache", "The folder of the compile cache cannot be used.";
     NoOutput = 74, "no-output", "The output cannot be written, as when the disk is full. A reader that goes away is no error.";
+    NotReloaded = 75, "not-reloaded", "`reload`: the app is sound, but its workers could not start, or the node is stopping; what was in place before serves on.";
     BadTls = 78, "bad-tls", "The TLS certificate or its key cannot be used.";
     Deadline = 124, "deadline", "`run`: the call did not end within its deadline or its cpu budget.";
     Interrupted = 130, "interrupted", "`run`: it was interrupted by SIGINT (Ctrl-C).";

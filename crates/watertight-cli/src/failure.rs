@@ -21,11 +21,18 @@ pub(crate) struct Failure {
     help: Option<String>,
     /// What is wrong with the app.
     problems: Vec<Problem>,
+    /// The same, as another process has told it.
+    told_problems: Option<serde_json::Value>,
 }
 
 impl Failure {
     pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, messages: vec![message.into()], help: None, problems: Vec::new() }
+        Self { exit, messages: vec![message.into()], help: None, problems: Vec::new(), told_problems: None }
+    }
+
+    /// What is wrong with the app, as another process has told it.
+    pub(crate) fn with_problems(self, problems: serde_json::Value) -> Self {
+        Self { told_problems: Some(problems), ..self }
     }
 
     pub(crate) fn help(self, help: impl Into<String>) -> Self {
@@ -75,6 +82,9 @@ impl Failure {
         let mut error = serde_json::json!({
             "exit": self.exit as u8, "name": self.exit.name(), "message": message, "problems": self.problems,
         });
+        if let Some(problems) = &self.told_problems {
+            error["problems"] = problems.clone();
+        }
         if let (Some(error), Some(help)) = (error.as_object_mut(), &self.help) {
             error.insert("help".to_owned(), help.clone().into());
         }
@@ -131,12 +141,15 @@ impl From<NodeError> for Failure {
     fn from(error: NodeError) -> Self {
         let exit = Exit::from(&error);
         match error {
-            NodeError::Rejected(Rejected(problems)) => Self { exit, messages: Vec::new(), help: None, problems },
+            NodeError::Rejected(Rejected(problems)) => {
+                Self { exit, messages: Vec::new(), help: None, problems, told_problems: None }
+            }
             NodeError::Load(all) => Self {
                 exit,
                 messages: all.iter().map(LoadError::to_string).collect(),
                 help: None,
                 problems: Vec::new(),
+                told_problems: None,
             },
             NodeError::Read(_) | NodeError::Cache(_) | NodeError::Incomplete(_) => Self::new(exit, error.to_string()),
         }

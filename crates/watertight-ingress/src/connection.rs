@@ -11,6 +11,7 @@ use std::{
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use http::Request;
@@ -26,10 +27,10 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 use tokio_rustls::TlsAcceptor;
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{DEFAULT_MAX_HEADERS, HttpConfig},
+    drain::Drain,
     exchange::{Handler, Peer, answer},
     server::Shared,
     stream::StreamTasks,
@@ -44,7 +45,7 @@ pub(crate) async fn serve<H, S>(
     socket: S,
     (client, local): (SocketAddr, SocketAddr),
     tls: Option<Arc<ServerConfig>>,
-    drain: &CancellationToken,
+    drain: &Drain,
 ) where
     H: Handler,
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -118,13 +119,13 @@ struct Watchdog<'a> {
     vitals: &'a Vitals,
     config: &'a HttpConfig,
     protocol: Protocol,
-    drain: &'a CancellationToken,
+    drain: &'a Drain,
     farewell: Farewell,
     head_since: Option<Instant>,
 }
 
 impl<'a> Watchdog<'a> {
-    fn new(vitals: &'a Vitals, config: &'a HttpConfig, protocol: Protocol, drain: &'a CancellationToken) -> Self {
+    fn new(vitals: &'a Vitals, config: &'a HttpConfig, protocol: Protocol, drain: &'a Drain) -> Self {
         Self { vitals, config, protocol, drain, farewell: Farewell::default(), head_since: None }
     }
 
@@ -157,10 +158,16 @@ impl<'a> Watchdog<'a> {
     {
         let armed = Instant::now() + self.config.idle_timeout;
         let mut timer = pin!(sleep_until(armed));
-        let mut drain = pin!(self.drain.cancelled());
+        let mut drain = pin!(self.drain.begun());
+        let mut hurry = pin!(self.drain.hurried());
         let () = std::future::poll_fn(move |cx| {
             if self.farewell.draining_since.is_none() && drain.as_mut().poll(cx).is_ready() {
                 self.farewell.draining_since = Some(Instant::now());
+                self.farewell.patience = self.drain.patience();
+                self.vitals.drains();
+            }
+            if !self.farewell.patience.is_zero() && hurry.as_mut().poll(cx).is_ready() {
+                self.farewell.patience = Duration::ZERO;
             }
             loop {
                 if let Poll::Ready(ended) = connection.as_mut().poll(cx) {

@@ -125,6 +125,17 @@ pub(crate) struct Exchange<H: Handler> {
 
 /// Answers one request: the service that hyper calls.
 pub(crate) async fn answer<H: Handler>(peer: Arc<Peer<H>>, request: Request<Incoming>) -> Response<Outgoing<H>> {
+    let is_http1 = request.version() < Version::HTTP_2;
+    let vitals = Arc::clone(&peer.vitals);
+    let mut response = respond(peer, request).await;
+    // Its client must not send another request here. HTTP/2 has frames to say so.
+    if is_http1 && vitals.is_draining() {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+async fn respond<H: Handler>(peer: Arc<Peer<H>>, request: Request<Incoming>) -> Response<Outgoing<H>> {
     let (mut head, incoming) = request.into_parts();
     let mut exchange = Exchange::begin(Arc::clone(&peer), &head);
     let declared = incoming.size_hint().lower();

@@ -18,6 +18,7 @@ mod accept;
 mod body;
 mod config;
 mod connection;
+mod drain;
 mod exchange;
 mod gate;
 pub mod local;
@@ -32,6 +33,7 @@ mod wire;
 pub use self::{
     body::{RequestBody, RequestBodyError},
     config::HttpConfig,
+    drain::Drain,
     exchange::{Access, Arrival, Handler},
     gate::{Admitted, Gate},
     refusal::Refusal,

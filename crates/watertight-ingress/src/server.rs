@@ -10,12 +10,12 @@ use tokio::{
     task::JoinSet,
     time::{Instant, sleep, timeout_at},
 };
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     accept::{AcceptBackoff, After},
     config::HttpConfig,
     connection,
+    drain::Drain,
     exchange::Handler,
     route::Router,
     tls::TlsConfig,
@@ -66,14 +66,14 @@ impl<H: Handler> HttpServer<H> {
 
     /// Serves until `shutdown`, then drains: connections already queued are still taken, requests in flight go on for up
     /// to [`HttpConfig::drain_timeout`], and what is left is cut. Dropping the future cuts at once.
-    pub async fn serve(&self, listener: TcpListener, shutdown: CancellationToken) -> Drained {
+    pub async fn serve(&self, listener: TcpListener, shutdown: Drain) -> Drained {
         let mut connections = JoinSet::new();
         let mut backoff = AcceptBackoff::default();
         loop {
             let full = connections.len() >= self.shared.config.max_connections as usize;
             tokio::select! {
                 biased;
-                () = shutdown.cancelled() => break,
+                () = shutdown.begun() => break,
                 Some(_) = connections.join_next(), if !connections.is_empty() => {}
                 accepted = listener.accept(), if !full => match accepted {
                     Ok((socket, client)) => {
@@ -93,7 +93,7 @@ impl<H: Handler> HttpServer<H> {
     }
 
     /// Takes the connections that the kernel accepted before the listener closes: closing would reset them.
-    fn take_queued(&self, listener: &TcpListener, connections: &mut JoinSet<()>, shutdown: &CancellationToken) {
+    fn take_queued(&self, listener: &TcpListener, connections: &mut JoinSet<()>, shutdown: &Drain) {
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         while connections.len() < self.shared.config.max_connections as usize
             && let std::task::Poll::Ready(Ok((socket, client))) = listener.poll_accept(&mut context)
@@ -102,13 +102,7 @@ impl<H: Handler> HttpServer<H> {
         }
     }
 
-    fn start(
-        &self,
-        connections: &mut JoinSet<()>,
-        socket: TcpStream,
-        client: SocketAddr,
-        shutdown: &CancellationToken,
-    ) {
+    fn start(&self, connections: &mut JoinSet<()>, socket: TcpStream, client: SocketAddr, shutdown: &Drain) {
         // Answers are written whole: waiting for more to send with them (Nagle) only delays their ends.
         let (Ok(()), Ok(local)) = (socket.set_nodelay(true), socket.local_addr()) else { return };
         let (shared, tls, drain) = (Arc::clone(&self.shared), self.tls.clone(), shutdown.clone());
@@ -116,11 +110,11 @@ impl<H: Handler> HttpServer<H> {
     }
 }
 
-async fn rest(error: &io::Error, wait: Duration, first: bool, shutdown: &CancellationToken) {
+async fn rest(error: &io::Error, wait: Duration, first: bool, shutdown: &Drain) {
     if first {
         tracing::warn!(%error, "cannot accept connections; trying again (raise the limit on open files: ulimit -n)");
     }
-    tokio::select! { () = sleep(wait) => {}, () = shutdown.cancelled() => {} }
+    tokio::select! { () = sleep(wait) => {}, () = shutdown.begun() => {} }
 }
 
 /// Waits for connections to end, then cuts.

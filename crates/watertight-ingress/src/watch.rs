@@ -30,6 +30,7 @@ pub(crate) struct Vitals {
     bytes_of_next: AtomicBool,
     stalled_since: AtomicU64,
     unread: AtomicBool,
+    draining: AtomicBool,
     lingering_since: AtomicU64,
 }
 
@@ -43,6 +44,7 @@ impl Vitals {
             bytes_of_next: AtomicBool::new(false),
             stalled_since: AtomicU64::new(0),
             unread: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
             lingering_since: AtomicU64::new(0),
         }
     }
@@ -83,6 +85,15 @@ impl Vitals {
         if self.stalled_since.load(Relaxed) != 0 {
             self.stalled_since.store(0, Relaxed);
         }
+    }
+
+    /// The server drains: the next answer is the last one.
+    pub(crate) fn drains(&self) {
+        self.draining.store(true, Relaxed);
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Relaxed)
     }
 
     /// Whether a request body was left unread: closing now would reset the connection before the answer is read.
@@ -156,6 +167,8 @@ pub(crate) struct Sight {
 pub(crate) struct Farewell {
     /// When the server began to drain.
     pub(crate) draining_since: Option<Instant>,
+    /// How long it waits then for one more request.
+    pub(crate) patience: Duration,
     /// When the connection was told to finish.
     pub(crate) told: Option<Instant>,
 }
@@ -209,9 +222,17 @@ pub(crate) fn due(sight: &Sight, farewell: &Farewell, limits: &HttpConfig) -> Du
         Protocol::H1 | Protocol::H2 => Due::Finish(idle_since + limits.idle_timeout),
     };
     match (farewell.draining_since, regular.at()) {
-        (Some(since), Some(at)) if !sight.seen_request && since + FRESH_GRACE < at => Due::Finish(since + FRESH_GRACE),
-        (Some(since), _) if sight.seen_request => Due::Finish(since),
-        (Some(_) | None, _) => regular,
+        (Some(since), Some(at)) if !sight.seen_request => {
+            let until = since + FRESH_GRACE.max(farewell.patience);
+            if until < at { Due::Finish(until) } else { regular }
+        }
+        // Of HTTP/2 a client learns which of its requests were taken, whenever it is told.
+        (Some(since), _) if sight.protocol == Protocol::H2 => Due::Finish(since),
+        (Some(since), at) => {
+            let until = since + farewell.patience;
+            if at.is_some_and(|at| at < until) { regular } else { Due::Finish(until) }
+        }
+        (None, _) => regular,
     }
 }
 
@@ -310,6 +331,38 @@ mod tests {
                 f.told = Some(born + S(2));
             },
             "cut at 9",
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_draining_server_with_patience_waits_for_one_more_request() {
+        let patient = |f: &mut Farewell, born| {
+            f.draining_since = Some(born + S(2));
+            f.patience = S(5);
+        };
+        check(|_, f, born| patient(f, born), "finish at 7");
+        check(
+            |s, f, born| {
+                s.seen_request = true;
+                patient(f, born);
+            },
+            "finish at 7",
+        );
+        // Not longer than without a drain, and not for clients that can tell which requests were taken.
+        check(
+            |s, f, born| {
+                s.seen_request = true;
+                patient(f, born);
+                f.patience = S(100);
+            },
+            "finish at 75",
+        );
+        check(
+            |s, f, born| {
+                (s.seen_request, s.protocol) = (true, Protocol::H2);
+                patient(f, born);
+            },
+            "finish at 2",
         );
     }
 }

@@ -95,6 +95,8 @@ pub enum Event {
         /// What happened to it.
         change: WorkerChange,
     },
+    /// The app was to be replaced by a newer version of itself.
+    Reload(ReloadEnd),
     /// Who keeps the residents started, restarted, replaced or gave up on one.
     Supervised {
         /// Whom it concerns.
@@ -279,8 +281,28 @@ pub enum WorkerChange {
     },
     /// It is gone.
     Ended {
+        /// Its process id, if it came to have one.
+        pid: Option<u32>,
         /// How: an exit code or a signal.
         how: String,
+    },
+}
+
+/// What became of a reload.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(tag = "change", rename_all = "kebab-case")]
+pub enum ReloadEnd {
+    /// The new version serves.
+    Done {
+        /// How many there have been: 1 was before the first reload.
+        generation: u32,
+        /// The app's own version.
+        version: String,
+    },
+    /// The old one serves on.
+    Failed {
+        /// Why, in one line.
+        why: String,
     },
 }
 

@@ -14,7 +14,7 @@ use std::{
 };
 
 use parking_lot::{Condvar, Mutex};
-use watertight_model::event::{Event, EventSink, WorkerChange};
+use watertight_model::event::{Event, EventSink, ReloadEnd, WorkerChange};
 
 use crate::kind::{Interest, Kind};
 
@@ -222,8 +222,10 @@ fn weight(record: &Record) -> usize {
         Event::Denied { denial, .. } => denial.attempt.len() + denial.remedy.len(),
         Event::Log { line, .. } => line.len(),
         Event::Request(request) => request.method.len() + request.path.len(),
-        Event::Worker { change: WorkerChange::Ended { how }, .. } => how.len(),
+        Event::Reload(ReloadEnd::Failed { why }) => why.len(),
+        Event::Worker { change: WorkerChange::Ended { how, .. }, .. } => how.len(),
         Event::Worker { change: WorkerChange::Started { .. }, .. }
+        | Event::Reload(ReloadEnd::Done { .. })
         | Event::Call(_)
         | Event::Root(_)
         | Event::CellStarted { .. }

@@ -14,7 +14,10 @@ use std::{
 
 use watertight_model::{
     app::{App, Component, ComponentId},
-    event::{Call, CellEnd, Denial, Event, Failure, LogStream, Outcome, Postmortem, Request, Root, Seen, WorkerChange},
+    event::{
+        Call, CellEnd, Denial, Event, Failure, LogStream, Outcome, Postmortem, ReloadEnd, Request, Root, Seen,
+        WorkerChange,
+    },
     failure::FailureKind,
     fault::FaultKind,
 };
@@ -139,6 +142,7 @@ impl<W: Write + Send + 'static> HumanLog<W> {
             | Event::Supervised { .. }
             | Event::Request(_)
             | Event::Worker { .. }
+            | Event::Reload(_)
             | Event::Dropped { .. } => return true,
         };
         self.flood.shows(component, record.at)
@@ -258,11 +262,19 @@ impl Line<'_> {
             }
             Event::Worker { worker, change } => match change {
                 WorkerChange::Started { pid } => write!(self.text, "worker {worker} serves (pid {pid})"),
-                WorkerChange::Ended { how } if how == "exit status: 0" => write!(self.text, "worker {worker} left"),
-                WorkerChange::Ended { how } => {
-                    self.toned(Tone::Odd, format_args!("worker {worker} is gone: {}", clean(how)))
+                WorkerChange::Ended { pid, how } => {
+                    let pid = pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
+                    if how == "exit status: 0" {
+                        write!(self.text, "worker {worker}{pid} left")
+                    } else {
+                        self.toned(Tone::Odd, format_args!("worker {worker}{pid} is gone: {}", clean(how)))
+                    }
                 }
             },
+            Event::Reload(ReloadEnd::Done { generation, version }) => {
+                write!(self.text, "reloaded: version {} (generation {generation})", clean(version))
+            }
+            Event::Reload(ReloadEnd::Failed { why }) => self.toned(Tone::Odd, format_args!("{}", clean(why))),
             Event::Supervised { of, change } => supervised::write(self, *of, *change),
             Event::Dropped { count } => {
                 self.toned(Tone::Odd, format_args!("{count} events are missing here: this log is read too slowly"))

@@ -10,7 +10,7 @@ use std::{io::Write, sync::Arc};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use watertight_model::{
     app::App,
-    event::{CellEnd, Event, Outcome, WorkerChange},
+    event::{CellEnd, Event, Outcome, ReloadEnd, WorkerChange},
     fault::FaultKind,
 };
 
@@ -188,9 +188,26 @@ impl Named<'_> {
                         map.serialize_entry("change", "started")?;
                         map.serialize_entry("worker_pid", pid)
                     }
-                    WorkerChange::Ended { how } => {
+                    WorkerChange::Ended { pid, how } => {
                         map.serialize_entry("change", "ended")?;
+                        if let Some(pid) = pid {
+                            map.serialize_entry("worker_pid", pid)?;
+                        }
                         map.serialize_entry("how", how)
+                    }
+                }
+            }
+            Event::Reload(end) => {
+                map.serialize_entry("event", "reload")?;
+                match end {
+                    ReloadEnd::Done { generation, version } => {
+                        map.serialize_entry("change", "done")?;
+                        map.serialize_entry("generation", generation)?;
+                        map.serialize_entry("version", version)
+                    }
+                    ReloadEnd::Failed { why } => {
+                        map.serialize_entry("change", "failed")?;
+                        map.serialize_entry("why", why)
                     }
                 }
             }

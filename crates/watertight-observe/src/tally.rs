@@ -128,6 +128,7 @@ impl Tally {
             | Event::Request(_)
             | Event::Demoted { .. }
             | Event::Worker { .. }
+            | Event::Reload(_)
             | Event::Supervised { .. }
             | Event::Failure(_)
             | Event::Postmortem(_)

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `GET /v1/node` | [`NodeStatus`](crate::status::NodeStatus): the app, its version, its workers |
 //! | `GET /v1/components` | [`ComponentsStatus`](crate::status::ComponentsStatus): every component, summed up over the workers |
+//! | `POST /v1/reload` | [`Reloaded`](crate::Reloaded), once every worker has the app as it is in its files now |
 //!
 //! An error is `{"error": {"message": …}}` with a status of its own. Paths are versioned: keys are added to answers, never
 //! taken away. It knows neither sockets of clients nor guests; [`Steward`] is who has the answers.
@@ -15,10 +16,13 @@ use std::future::Future;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use watertight_ingress::local::{self, LocalHandler};
 
-use crate::status::{ComponentsStatus, NodeStatus};
+use crate::{
+    reload::{Rejection, ReloadError, Reloaded},
+    status::{ComponentsStatus, NodeStatus},
+};
 
 pub use self::{
     client::{AdminClient, AdminError},
@@ -32,6 +36,9 @@ pub trait Steward: Clone + Send + Sync + 'static {
 
     /// What its components do.
     fn components(&self) -> impl Future<Output = ComponentsStatus> + Send;
+
+    /// Puts the app in place as it is in its files now.
+    fn reload(&self) -> impl Future<Output = Result<Reloaded, ReloadError>> + Send;
 }
 
 /// Answers on the socket until the future is dropped; then the socket's file is gone, too.
@@ -51,6 +58,8 @@ impl<S: Steward> LocalHandler for Admin<S> {
         match (request.method(), request.uri().path()) {
             (&Method::GET, "/v1/node") => json(StatusCode::OK, &steward.node().await),
             (&Method::GET, "/v1/components") => json(StatusCode::OK, &steward.components().await),
+            (&Method::POST, "/v1/reload") => reloaded(steward.reload().await),
+            (_, "/v1/reload") => refused(StatusCode::METHOD_NOT_ALLOWED, "this can only be done, with POST"),
             (_, "/v1/node" | "/v1/components") => {
                 refused(StatusCode::METHOD_NOT_ALLOWED, "this can only be read, with GET")
             }
@@ -60,18 +69,35 @@ impl<S: Steward> LocalHandler for Admin<S> {
 }
 
 /// What is said instead of an answer.
-#[derive(Serialize)]
-struct Refused<'a> {
-    error: Why<'a>,
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Refused {
+    error: Why,
 }
 
-#[derive(Serialize)]
-struct Why<'a> {
-    message: &'a str,
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Why {
+    message: String,
+    /// What is wrong with the app.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rejection: Option<Rejection>,
 }
 
 fn refused(status: StatusCode, message: &str) -> Response<Bytes> {
-    json(status, &Refused { error: Why { message } })
+    json(status, &Refused { error: Why { message: message.to_owned(), rejection: None } })
+}
+
+fn reloaded(result: Result<Reloaded, ReloadError>) -> Response<Bytes> {
+    let error = match result {
+        Ok(reloaded) => return json(StatusCode::OK, &reloaded),
+        Err(error) => error,
+    };
+    let message = error.to_string();
+    let (status, rejection) = match error {
+        ReloadError::Rejected(rejection) => (StatusCode::UNPROCESSABLE_ENTITY, Some(rejection)),
+        ReloadError::RolledBack(_) => (StatusCode::CONFLICT, None),
+        ReloadError::Refused(_) => (StatusCode::SERVICE_UNAVAILABLE, None),
+    };
+    json(status, &Refused { error: Why { message, rejection } })
 }
 
 fn json(status: StatusCode, document: &impl Serialize) -> Response<Bytes> {

@@ -1,28 +1,39 @@
-//! Serving in this one process: for debuggers, and where there can be only one. It can be asked what a supervisor can be asked.
+//! Serving in this one process: for debuggers, and where there can be only one. It can be asked and told what a supervisor can be.
+//!
+//! A reload starts the new version beside the old one, on the same socket; then the old one drains.
 
 use std::{
+    future::Future,
     io,
+    net::TcpListener,
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use tokio::signal::unix::{SignalKind, signal};
+use parking_lot::Mutex;
+use tokio::task::JoinSet;
 use watertight_ingress::{Drained, HttpConfig};
-use watertight_model::event::EventSink;
+use watertight_model::{app::App, event::EventSink};
 use watertight_observe::Tally;
 
 use crate::{
-    CompiledNode,
-    admin::{self, AdminSocket, Steward},
+    CompiledNode, Node,
+    admin::{AdminSocket, Steward},
     node::NodeError,
-    serve::{ServeError, TlsFiles},
+    reload::{ReadAnew, ReloadError, ReloadHandle, Reloaded, Reloads},
+    serve::{ServeError, Server, TlsFiles},
+    signals::{Signals, StopSignal, StopSignals},
     status::{About, ComponentsStatus, NodeStatus, Watch, WorkerState, WorkerStatus},
-    supervisor::{Listeners, resident_bytes},
+    supervisor::{Listeners, PATIENCE, resident_bytes},
+    together::answer,
 };
 
+/// Where the events of an app go: sinks name what events number by it.
+type EventsFor<'a> = &'a (dyn Fn(&Arc<App>) -> Arc<dyn EventSink> + Sync);
+
 /// What one process serves, and how.
-#[derive(Debug)]
-pub struct Alone {
+pub struct Alone<X> {
     /// The app.
     pub node: CompiledNode,
     /// Where; the first socket alone.
@@ -31,8 +42,12 @@ pub struct Alone {
     pub http: HttpConfig,
     /// Certificate and key.
     pub tls: Option<TlsFiles>,
-    /// Where to ask after the node, and what it is called there.
-    pub admin: Option<(AdminSocket, About)>,
+    /// Where to ask after the node.
+    pub admin: Option<AdminSocket>,
+    /// What it is called there.
+    pub about: About,
+    /// What reads the app anew.
+    pub read: ReadAnew<X>,
 }
 
 /// Why one process does not serve.
@@ -49,80 +64,162 @@ pub enum AloneError {
     Io(#[from] io::Error),
 }
 
-impl Alone {
-    /// Serves until SIGTERM or SIGINT, then drains; a second SIGINT ends it at once. `ready` is called when requests are answered.
+impl<X: Send + 'static> Alone<X> {
+    /// Serves until SIGTERM or SIGINT, then drains; a second SIGINT ends it at once. SIGHUP reloads the app. `ready` is called when
+    /// requests are answered.
     ///
     /// # Errors
     /// Why it did not serve.
-    pub async fn run(self, events: Arc<dyn EventSink>, ready: impl FnOnce()) -> Result<Drained, AloneError> {
-        let Self { node, listeners, http, tls, admin } = self;
-        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let tls = tls.map(|tls| tls.load()).transpose().map_err(ServeError::from)?;
-        let tally = Arc::new(Tally::new(node.app(), events));
-        let node = node.start(None, Arc::clone(&tally) as Arc<dyn EventSink>)?;
-        let desk = Desk { watch: node.watch(tally), since: Instant::now() };
-        let server = node.site()?.server_on(listeners, http, tls.as_ref())?;
+    pub async fn run(
+        self,
+        mut signals: Signals,
+        events: EventsFor<'_>,
+        ready: impl FnOnce(),
+    ) -> Result<Drained, AloneError> {
+        let Self { node, listeners, http, tls, admin, about, read } = self;
+        let socket = listeners.into_first().ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected))?;
+        let stage = Stage { socket, http, tls, events };
+        let news = events(node.app());
+        let first = stage.start(node, 1)?;
+        let (reload, reloads) = Reloads::new(signals.hangup);
+        let office = Office { about: about.clone(), shown: Arc::new(Mutex::new(vec![first.watched()])), reload };
+        let playing = Mutex::new(Some(first));
+        let leaving = Mutex::new(JoinSet::new());
         ready();
-        let asked = std::pin::pin!(answer(admin, desk));
-        let drained = tokio::select! {
-            never = asked => never,
-            drained = async {
-                tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-                // A second Ctrl-C wants it over.
-                tokio::select! {
-                    drained = server.stop() => drained,
-                    _ = interrupt.recv() => Drained { cut: 0 },
-                }
-            } => drained,
-        };
-        node.shutdown().await;
-        Ok(drained)
+        let mut generation = 1;
+        let reloading = reloads.work(&read, &*news, async |_, node| {
+            let app = Arc::clone(node.app());
+            let failed = |error: AloneError| ReloadError::RolledBack(error.to_string());
+            let next = stage.start(node, generation + 1).map_err(failed)?;
+            generation += 1;
+            about.renew(&app);
+            office.shown.lock().push(next.watched());
+            if let Some(last) = playing.lock().replace(next) {
+                let shown = Arc::clone(&office.shown);
+                leaving.lock().spawn(async move {
+                    let generation = last.generation;
+                    let drained = last.leave(PATIENCE).await;
+                    shown.lock().retain(|watched| watched.generation != generation);
+                    drained
+                });
+            }
+            Ok(generation)
+        });
+        tokio::select! {
+            never = pin!(reloading) => never,
+            never = pin!(answer(admin, office.clone())) => never,
+            _ = signals.stop.next() => {}
+        }
+        let (playing, leaving) = (playing.lock().take(), std::mem::take(&mut *leaving.lock()));
+        Ok(end(playing, leaving, signals.stop).await)
     }
 }
 
-/// Answers those who ask after the node, for as long as it is polled.
-async fn answer<N>(admin: Option<(AdminSocket, About)>, desk: Desk) -> N {
-    if let Some((socket, about)) = admin {
-        admin::serve(socket, Office { about, desk }).await;
-    }
-    std::future::pending().await
+/// Drains what serves and what drains already; a second Ctrl-C wants it over.
+async fn end(playing: Option<Playing>, mut leaving: JoinSet<Drained>, mut signals: StopSignals) -> Drained {
+    let mut all = Drained { cut: 0 };
+    let drained = async {
+        if let Some(playing) = playing {
+            all.cut += playing.leave(Duration::ZERO).await.cut;
+        }
+        while let Some(drained) = leaving.join_next().await {
+            all.cut += drained.map_or(0, |drained| drained.cut);
+        }
+    };
+    let interrupted = async { while signals.next().await != StopSignal::Interrupt {} };
+    tokio::select! { () = drained => {}, () = interrupted => {} }
+    all
 }
 
-/// What this process knows of itself.
-#[derive(Clone)]
-struct Desk {
-    watch: Watch,
+impl<X> std::fmt::Debug for Alone<X> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Alone").field("node", &self.node).field("admin", &self.admin).finish_non_exhaustive()
+    }
+}
+
+/// What every version of the app serves with.
+struct Stage<'a> {
+    socket: TcpListener,
+    http: HttpConfig,
+    tls: Option<TlsFiles>,
+    events: EventsFor<'a>,
+}
+
+/// A version of the app that serves.
+struct Playing {
+    generation: u32,
     since: Instant,
+    node: Node,
+    server: Server,
+    watch: Watch,
+}
+
+impl Stage<'_> {
+    fn start(&self, node: CompiledNode, generation: u32) -> Result<Playing, AloneError> {
+        let tls = self.tls.as_ref().map(TlsFiles::load).transpose().map_err(ServeError::from)?;
+        let tally = Arc::new(Tally::new(node.app(), (self.events)(node.app())));
+        let node = node.start(None, Arc::clone(&tally) as Arc<dyn EventSink>)?;
+        let watch = node.watch(tally);
+        let server = node.site()?.server_at(self.socket.try_clone()?, self.http.clone(), tls.as_ref())?;
+        Ok(Playing { generation, since: Instant::now(), node, server, watch })
+    }
+}
+
+impl Playing {
+    fn watched(&self) -> Watched {
+        Watched { generation: self.generation, since: self.since, watch: self.watch.clone() }
+    }
+
+    async fn leave(self, patience: Duration) -> Drained {
+        let drained = self.server.stop_patiently(patience).await;
+        self.node.shutdown().await;
+        drained
+    }
+}
+
+/// A version of the app, to be asked after.
+#[derive(Clone)]
+struct Watched {
+    generation: u32,
+    since: Instant,
+    watch: Watch,
 }
 
 #[derive(Clone)]
 struct Office {
     about: About,
-    desk: Desk,
+    /// What serves comes last; what is before it drains.
+    shown: Arc<Mutex<Vec<Watched>>>,
+    reload: ReloadHandle,
 }
 
 impl Steward for Office {
     async fn node(&self) -> NodeStatus {
-        let itself = WorkerStatus {
+        let shown = self.shown.lock().clone();
+        let newest = shown.iter().map(|watched| watched.generation).max();
+        let pid = std::process::id();
+        let worker = |watched: &Watched| WorkerStatus {
             worker: 0,
-            pid: Some(std::process::id()),
-            state: WorkerState::Serving,
-            state_ms: millis(self.desk.since.elapsed()),
+            pid: Some(pid),
+            state: if Some(watched.generation) == newest { WorkerState::Serving } else { WorkerState::Draining },
+            state_ms: u64::try_from(watched.since.elapsed().as_millis()).unwrap_or(u64::MAX),
             restarts: 0,
-            generation: 1,
+            generation: watched.generation,
             answers: true,
-            rss_bytes: resident_bytes(std::process::id()),
+            rss_bytes: resident_bytes(pid),
         };
-        self.about.node(vec![itself])
+        self.about.node(shown.iter().rev().map(worker).collect())
     }
 
     async fn components(&self) -> ComponentsStatus {
         let mut sum = ComponentsStatus::default();
-        sum.add(self.desk.watch.report());
+        for watched in self.shown.lock().clone() {
+            sum.add(watched.watch.report());
+        }
         sum
     }
-}
 
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+    fn reload(&self) -> impl Future<Output = Result<Reloaded, ReloadError>> + Send {
+        self.reload.reload()
+    }
 }

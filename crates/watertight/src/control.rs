@@ -1,8 +1,8 @@
 //! What a supervisor and a worker say to each other over the Unix stream between them: frames of JSON, each after its length.
 //!
 //! ```text
-//!  supervisor ── Seat (with the listening socket), Ask(State) ──▶ worker
-//!             ◀── Ready, Failed(why), Answer(..) ───────────────
+//!  supervisor ── Seat (with the listening socket), Ask(State), Retire ──▶ worker
+//!             ◀── Ready, Failed(why), Answer(..) ──────────────────────
 //! ```
 //!
 //! Both directions are bounded: what is longer than it may be ends the conversation. It carries no guest's calls, and whoever
@@ -31,6 +31,8 @@ pub(crate) enum ToWorker {
         /// The worker's number.
         worker: u32,
     },
+    /// Drain and end; there is no hurry, because another serves in its place.
+    Retire,
     /// Answer this.
     Ask {
         /// What the answer must have.

@@ -32,10 +32,13 @@ pub mod inspect;
 mod invoke;
 mod node;
 mod orders;
+mod reload;
 pub mod serve;
+mod signals;
 pub mod source;
 pub mod status;
 pub mod supervisor;
+mod together;
 pub mod worker;
 
 pub use self::{
@@ -44,8 +47,11 @@ pub use self::{
     invoke::{Export, InvokeError, Val},
     node::{CompiledNode, Node, NodeBuilder, NodeError, RunError},
     orders::{Orders, OrdersError, PostedOrders},
+    reload::{Anew, ReadAnew, Rejection, ReloadError, Reloaded},
     serve::{ServeError, Server, TlsFiles},
+    signals::Signals,
     source::{AppSource, CheckedApp, ReadError, Rejected},
+    together::Together,
 };
 pub use watertight_host::{Console, Output};
 pub use watertight_ingress::{Drained, HttpConfig};

@@ -3,18 +3,18 @@
 //! It joins two crates that do not know each other: `watertight-ingress` speaks HTTP and knows no guests, `watertight-host`
 //! runs guests and knows no sockets. A request runs in its connection's own task; nothing is handed between threads.
 
-use std::{fmt, io, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{fmt, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use http::{Request, Response};
 use tokio::task::JoinHandle;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::task::TaskTracker;
 use watertight_host::{
     HostCell,
     http::{AnswerBody, Handler as GuestHandler},
 };
 use watertight_ingress::{
-    Access, Arrival, Drained, Handler, HttpConfig, HttpServer, Refusal, RequestBody, RouteError, Router, TlsConfig,
-    TlsError,
+    Access, Arrival, Drain, Drained, Handler, HttpConfig, HttpServer, Refusal, RequestBody, RouteError, Router,
+    TlsConfig, TlsError,
 };
 use watertight_model::{app::ComponentId, event::Event};
 use watertight_runtime::RunningApp;
@@ -110,10 +110,20 @@ impl Site {
         http: HttpConfig,
         tls: Option<&TlsConfig>,
     ) -> Result<Server, ServeError> {
-        let address = listeners.address();
         let listener = listeners.into_first().ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected))?;
+        self.server_at(listener, http, tls)
+    }
+
+    /// Serves on a listening socket in non-blocking mode.
+    pub(crate) fn server_at(
+        self,
+        listener: std::net::TcpListener,
+        http: HttpConfig,
+        tls: Option<&TlsConfig>,
+    ) -> Result<Server, ServeError> {
+        let address = listener.local_addr()?;
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        let shutdown = CancellationToken::new();
+        let shutdown = Drain::new();
         let (server, stop) = (self.server(http, tls), shutdown.clone());
         let task = tokio::spawn(async move { server.serve(listener, stop).await });
         Ok(Server { address, shutdown, task })
@@ -168,7 +178,7 @@ impl Handler for Handlers {
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
-    shutdown: CancellationToken,
+    shutdown: Drain,
     task: JoinHandle<Drained>,
 }
 
@@ -186,8 +196,13 @@ impl Server {
     }
 
     /// Takes no more connections, lets requests in flight finish within the drain's time, and says how many were cut.
-    pub async fn stop(mut self) -> Drained {
-        self.shutdown.cancel();
+    pub async fn stop(self) -> Drained {
+        self.stop_patiently(Duration::ZERO).await
+    }
+
+    /// The same, but waits so long for one more request on each connection that is idle: for a server whose place another has.
+    pub(crate) async fn stop_patiently(mut self, patience: Duration) -> Drained {
+        self.shutdown.patiently(patience);
         // The server's task ends by itself; one that was lost with its runtime has cut nothing that still was.
         (&mut self.task).await.unwrap_or(Drained { cut: 0 })
     }

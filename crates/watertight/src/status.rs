@@ -9,6 +9,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use watertight_host::HostCell;
 use watertight_model::{
@@ -39,11 +40,11 @@ pub struct NodeStatus {
     pub workers: Vec<WorkerStatus>,
 }
 
-/// What is known of a node from its start.
+/// What is known of a node by itself. Clones are of the same one.
 #[derive(Clone, Debug)]
 pub struct About {
-    app: String,
-    version: String,
+    /// The app and its version, as they are now.
+    app: Arc<Mutex<(String, String)>>,
     url: String,
     since: (SystemTime, Instant),
 }
@@ -52,16 +53,22 @@ impl About {
     /// A node that starts now, and serves an app at a place.
     #[must_use]
     pub fn new(app: &App, url: impl Into<String>) -> Self {
-        let since = (SystemTime::now(), Instant::now());
-        Self { app: app.name.clone(), version: app.version.clone(), url: url.into(), since }
+        let named = Arc::new(Mutex::new((app.name.clone(), app.version.clone())));
+        Self { app: named, url: url.into(), since: (SystemTime::now(), Instant::now()) }
+    }
+
+    /// Another version of the app is in place.
+    pub(crate) fn renew(&self, app: &App) {
+        *self.app.lock() = (app.name.clone(), app.version.clone());
     }
 
     /// The node with these workers.
     pub(crate) fn node(&self, workers: Vec<WorkerStatus>) -> NodeStatus {
         let (since, began) = self.since;
+        let (app, version) = self.app.lock().clone();
         NodeStatus {
-            app: self.app.clone(),
-            version: self.version.clone(),
+            app,
+            version,
             pid: std::process::id(),
             url: self.url.clone(),
             since: Timestamp(since).to_string(),

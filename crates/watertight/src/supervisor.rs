@@ -18,12 +18,16 @@ mod process;
 mod roster;
 mod seat;
 
-use std::{collections::VecDeque, future::pending, io, time::Instant};
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    future::pending,
+    io,
+    time::Instant,
+};
 
 use rustix::process::Signal;
 use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     task::JoinSet,
 };
 use watertight_model::event::WorkerChange;
@@ -31,12 +35,14 @@ use watertight_model::event::WorkerChange;
 use self::{
     handle::{Asked, Request},
     process::Process,
-    roster::{Finish, Happened, Order, Roster, Slot},
+    roster::{Edition, FIRST_EDITION, Finish, Happened, Order, ReloadEnd, Roster, Who},
 };
 
-pub(crate) use self::handle::resident_bytes;
+use crate::signals::{Signals, StopSignal, StopSignals};
+
+pub(crate) use self::{handle::resident_bytes, seat::PATIENCE};
 pub use self::{
-    handle::SupervisorHandle,
+    handle::{Renewal, SupervisorHandle},
     listen::{ListenError, Listeners, parse_address},
     process::WorkerProgram,
     roster::Policy,
@@ -91,7 +97,15 @@ impl Supervisor {
     /// # Errors
     /// Where no worker ever served.
     pub async fn run(self, tell: impl FnMut(u32, WorkerChange)) -> Result<Stopped, SuperviseError> {
-        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        self.run_with(Signals::mind()?.stop, tell).await
+    }
+
+    /// The same, with signals that are minded already.
+    pub(crate) async fn run_with(
+        self,
+        mut signals: StopSignals,
+        tell: impl FnMut(u32, WorkerChange),
+    ) -> Result<Stopped, SuperviseError> {
         let mut roster = Roster::new(self.listeners.count(), self.policy.clone(), Instant::now());
         let mut hands = Hands::new(self, tell);
         let mut finished = hands.work(&mut roster, Happened::Begin);
@@ -105,12 +119,14 @@ impl Supervisor {
             };
             let happened = tokio::select! {
                 Some(happened) = hands.told.recv() => happened,
-                Some(request) = hands.requests.recv() => {
-                    hands.serve(request, &roster);
-                    continue;
-                }
-                _ = terminate.recv() => Happened::Stop,
-                _ = interrupt.recv() => if roster.is_stopping() { Happened::StopNow } else { Happened::Stop },
+                Some(request) = hands.requests.recv() => match hands.serve(request, &roster) {
+                    Some(happened) => happened,
+                    None => continue,
+                },
+                signal = signals.next() => match signal {
+                    StopSignal::Interrupt if roster.is_stopping() => Happened::StopNow,
+                    StopSignal::Interrupt | StopSignal::Terminate => Happened::Stop,
+                },
                 () = timer => Happened::Tick,
             };
             finished = hands.work(&mut roster, happened);
@@ -126,8 +142,11 @@ impl Supervisor {
 /// What carries out orders: the only part that holds processes and sockets.
 struct Hands<T> {
     listeners: Listeners,
-    program: WorkerProgram,
-    processes: Vec<Option<Process>>,
+    programs: BTreeMap<Edition, WorkerProgram>,
+    editions: Edition,
+    processes: HashMap<Who, Process>,
+    /// Who waits for the end of a reload.
+    renewals: HashMap<Edition, oneshot::Sender<Renewal>>,
     watchers: JoinSet<()>,
     told: mpsc::Receiver<Happened>,
     teller: mpsc::Sender<Happened>,
@@ -140,23 +159,41 @@ struct Hands<T> {
 impl<T: FnMut(u32, WorkerChange)> Hands<T> {
     fn new(supervisor: Supervisor, tell: T) -> Self {
         let Supervisor { listeners, program, policy: _, requests, handle } = supervisor;
-        let processes = std::iter::repeat_with(|| None).take(listeners.count()).collect();
         let (teller, told) = mpsc::channel(64);
-        let watchers = JoinSet::new();
-        Self { listeners, program, processes, watchers, told, teller, requests, _handle: handle, tell }
+        Self {
+            listeners,
+            programs: BTreeMap::from([(FIRST_EDITION, program)]),
+            editions: FIRST_EDITION,
+            processes: HashMap::new(),
+            renewals: HashMap::new(),
+            watchers: JoinSet::new(),
+            told,
+            teller,
+            requests,
+            _handle: handle,
+            tell,
+        }
     }
 
     /// Answers a request, or has it answered; waits for nobody.
-    fn serve(&self, request: Request, roster: &Roster) {
+    fn serve(&mut self, request: Request, roster: &Roster) -> Option<Happened> {
         match request {
             Request::AskAll { ask, reply } => {
-                let asked = roster.sight(Instant::now()).into_iter().zip(&self.processes).map(|(sight, process)| {
-                    let pid = process.as_ref().map(|process| process.pid);
-                    let answer = process.as_ref().and_then(|process| process.ask(ask.clone()).ok());
+                let asked = roster.sight(Instant::now()).into_iter().map(|sight| {
+                    let process = self.processes.get(&sight.who);
+                    let pid = process.map(|process| process.pid);
+                    let answer = process.and_then(|process| process.ask(ask.clone()).ok());
                     Asked { sight, pid, answer }
                 });
                 // Who asked may be gone.
                 let _ = reply.send(asked.collect());
+                None
+            }
+            Request::Renew { program, reply } => {
+                self.editions += 1;
+                self.programs.insert(self.editions, program);
+                self.renewals.insert(self.editions, reply);
+                Some(Happened::Reload(self.editions))
             }
         }
     }
@@ -167,67 +204,91 @@ impl<T: FnMut(u32, WorkerChange)> Hands<T> {
         while self.watchers.try_join_next().is_some() {}
         let mut news = VecDeque::from([happened]);
         while let Some(happened) = news.pop_front() {
-            if let Happened::Ended(slot, _) = &happened {
-                self.processes[*slot] = None;
-            }
+            let ended = if let Happened::Ended(who, _) = &happened { self.processes.remove(who) } else { None };
             for order in roster.step(happened, Instant::now()) {
                 if let Order::Finish(finish) = order {
                     return Some(finish);
                 }
-                news.extend(self.carry_out(order));
+                news.extend(self.carry_out(order, ended.as_ref().map(|process| process.pid)));
             }
         }
         None
     }
 
-    fn carry_out(&mut self, order: Order) -> Option<Happened> {
+    /// `ended` is the process whose end this follows from.
+    fn carry_out(&mut self, order: Order, ended: Option<u32>) -> Option<Happened> {
         match order {
-            Order::Spawn(slot) => return self.spawn(slot),
-            Order::Seat(slot) => return Some(self.seat(slot)),
+            Order::Spawn(who, edition) => return self.spawn(who, edition),
+            Order::Seat(who) => return Some(self.seat(who)),
             Order::CloseSocket(slot) => self.listeners.close(slot),
-            Order::Terminate(slot) => self.signal(slot, Signal::TERM),
-            Order::Kill(slot) => self.signal(slot, Signal::KILL),
-            Order::TellStarted(slot) => {
-                if let Some(process) = &self.processes[slot] {
-                    (self.tell)(number(slot), WorkerChange::Started { pid: process.pid });
+            Order::Terminate(who) => self.signal(who, Signal::TERM),
+            Order::Retire(who) => {
+                let told = self.processes.get(&who).map(Process::retire);
+                if told.is_some_and(|told| told.is_err()) {
+                    self.signal(who, Signal::TERM);
                 }
             }
-            Order::TellEnded(slot, how) => (self.tell)(number(slot), WorkerChange::Ended { how }),
+            Order::Kill(who) => self.signal(who, Signal::KILL),
+            Order::TellStarted(who) => {
+                if let Some(process) = self.processes.get(&who) {
+                    (self.tell)(number(who), WorkerChange::Started { pid: process.pid });
+                }
+            }
+            Order::TellEnded(who, how) => (self.tell)(number(who), WorkerChange::Ended { pid: ended, how }),
+            Order::TellReload(edition, end) => self.renewed(edition, end),
             Order::Finish(_) => {}
         }
         None
     }
 
-    fn spawn(&mut self, slot: Slot) -> Option<Happened> {
-        match Process::spawn(&self.program, slot, self.teller.clone(), &mut self.watchers) {
-            Ok(process) => {
-                self.processes[slot] = Some(process);
-                None
-            }
-            Err(error) => Some(Happened::Ended(slot, format!("cannot start a process: {error}"))),
+    fn renewed(&mut self, edition: Edition, end: ReloadEnd) {
+        // Orders of which none will be carried out again are let go: those before a success, or those that failed.
+        match end {
+            ReloadEnd::Done => self.programs.retain(|other, _| *other >= edition),
+            ReloadEnd::RolledBack(_) | ReloadEnd::Refused(_) => drop(self.programs.remove(&edition)),
+        }
+        if let Some(waiting) = self.renewals.remove(&edition) {
+            // Who asked for it may be gone.
+            let _ = waiting.send(match end {
+                ReloadEnd::Done => Renewal::Done { generation: edition },
+                ReloadEnd::RolledBack(why) => Renewal::RolledBack { why },
+                ReloadEnd::Refused(why) => Renewal::Refused { why },
+            });
         }
     }
 
-    fn seat(&mut self, slot: Slot) -> Happened {
-        let failed = |bound, why| Happened::SeatFailed { slot, bound, why };
-        let listener = match self.listeners.ensure_open(slot) {
+    fn spawn(&mut self, who: Who, edition: Edition) -> Option<Happened> {
+        let failed = |why: &dyn std::fmt::Display| Some(Happened::Ended(who, format!("cannot start a process: {why}")));
+        let Some(program) = self.programs.get(&edition) else { return failed(&"its orders are gone") };
+        match Process::spawn(program, who, self.teller.clone(), &mut self.watchers) {
+            Ok(process) => {
+                self.processes.insert(who, process);
+                None
+            }
+            Err(error) => failed(&error),
+        }
+    }
+
+    fn seat(&mut self, who: Who) -> Happened {
+        let failed = |bound, why| Happened::SeatFailed { who, bound, why };
+        let listener = match self.listeners.ensure_open(who.slot) {
             Ok(listener) => listener,
             Err(error) => return failed(false, error.to_string()),
         };
-        match self.processes[slot].as_ref().map(|process| process.seat(slot, listener)) {
-            Some(Ok(())) => Happened::Seated(slot),
+        match self.processes.get(&who).map(|process| process.seat(who, listener)) {
+            Some(Ok(())) => Happened::Seated(who),
             Some(Err(error)) => failed(true, format!("cannot hand over the listening socket: {error}")),
             None => failed(true, "the worker is gone".to_owned()),
         }
     }
 
-    fn signal(&self, slot: Slot, signal: Signal) {
-        if let Some(process) = &self.processes[slot] {
+    fn signal(&self, who: Who, signal: Signal) {
+        if let Some(process) = self.processes.get(&who) {
             process.signal(signal);
         }
     }
 }
 
-fn number(slot: Slot) -> u32 {
-    u32::try_from(slot).unwrap_or(u32::MAX)
+fn number(who: Who) -> u32 {
+    u32::try_from(who.slot).unwrap_or(u32::MAX)
 }

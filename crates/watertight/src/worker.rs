@@ -1,35 +1,24 @@
-//! Serving by several processes: what the supervisor does before it starts workers, and what a worker does with its orders.
-//!
-//! The supervisor checks and compiles everything first, so that what is wrong with an app is told once, and workers find their
-//! code in the cache. It never runs a guest itself.
+//! Serving by several processes: a worker's part. It loads what its orders say from the cache, where the supervisor has put it, and
+//! serves on the socket that it is given.
 
 use std::{io, path::Path, sync::Arc, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
-use watertight_model::{
-    app::App,
-    event::{Event, EventSink, WorkerChange},
-};
+use watertight_model::{app::App, event::EventSink};
 use watertight_observe::Tally;
 use watertight_runtime::{CompileCache, NoProgress};
 
 use crate::{
-    admin::{self, AdminSocket, Steward},
     control::{Answer, Ask, Desk},
     node::NodeError,
     orders::{Orders, OrdersError},
     serve::{ServeError, TlsFiles},
-    status::{About, ComponentsStatus, NodeStatus, Watch},
-    supervisor::{
-        Listeners, Policy, SeatError, Stopped, SuperviseError, Supervisor, SupervisorHandle, WorkerProgram, WorkerSeat,
-    },
+    status::Watch,
+    supervisor::{SeatError, WorkerSeat},
 };
 
-/// How long a worker may take to say how it is.
-const ANSWER_TIME: Duration = Duration::from_secs(1);
-
 /// From the end of the drain to the end of a worker: events are flushed, cells dropped.
-const LEAVE: Duration = Duration::from_secs(5);
+pub(crate) const LEAVE: Duration = Duration::from_secs(5);
 
 /// Why a worker did not serve.
 #[derive(Debug, thiserror::Error)]
@@ -49,60 +38,6 @@ pub enum WorkerError {
     /// The system refuses.
     #[error("a worker cannot start: {0}")]
     Io(#[from] io::Error),
-}
-
-/// Runs one worker for each of `listeners` until SIGTERM or SIGINT, then drains. `command` is what starts a worker in this
-/// executable; the place of its orders is added to it. The app was checked and compiled before. `admin` is where to ask after the
-/// node, and what it is called there.
-///
-/// # Errors
-/// When no worker ever served.
-pub async fn supervise<X: Serialize + DeserializeOwned>(
-    listeners: Listeners,
-    orders: Orders<X>,
-    command: &str,
-    events: Arc<dyn EventSink>,
-    admin: Option<(AdminSocket, About)>,
-) -> Result<Stopped, SuperviseError> {
-    let policy = Policy { stop_timeout: orders.http.drain_timeout + LEAVE, ..Policy::default() };
-    let posted = orders.post()?;
-    let program = WorkerProgram::this_executable([command.into(), posted.path().into_os_string()]);
-    let tell = |worker, change: WorkerChange| events.emit(Event::Worker { worker, change });
-    let supervisor = Supervisor::new(listeners, program, policy);
-    let handle = supervisor.handle();
-    let asked = async {
-        if let Some((socket, about)) = admin {
-            admin::serve(socket, Office { about, supervisor: handle }).await;
-        }
-        std::future::pending().await
-    };
-    let asked = std::pin::pin!(asked);
-    tokio::select! { stopped = supervisor.run(tell) => stopped, never = asked => never }
-}
-
-/// A supervisor's answers to those who ask after its node.
-#[derive(Clone)]
-struct Office {
-    about: About,
-    supervisor: SupervisorHandle,
-}
-
-impl Steward for Office {
-    async fn node(&self) -> NodeStatus {
-        let workers = self.supervisor.ask_all(Ask::State, ANSWER_TIME).await;
-        self.about.node(workers.into_iter().map(|(status, _)| status).collect())
-    }
-
-    async fn components(&self) -> ComponentsStatus {
-        let mut sum = ComponentsStatus::default();
-        for (status, answer) in self.supervisor.ask_all(Ask::State, ANSWER_TIME).await {
-            match answer {
-                Some(Answer::State(report)) => sum.add(report),
-                Some(Answer::Refused(_)) | None => sum.unanswered.push(status.worker),
-            }
-        }
-        sum
-    }
 }
 
 /// A worker's answers to its supervisor.

@@ -8,6 +8,7 @@ use std::{
     net::{SocketAddr, TcpStream},
     path::Path,
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
@@ -15,7 +16,8 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use rustix::process::{Pid, Signal, kill_process};
-use watertight::supervisor::{Listeners, Policy, Supervisor, WorkerProgram, WorkerSeat, parse_address};
+use tokio::signal::unix::{SignalKind, signal};
+use watertight::supervisor::{Listeners, Policy, Renewal, Supervisor, WorkerProgram, WorkerSeat, parse_address};
 use watertight_ingress::{Arrival, Handler, HttpConfig, HttpServer, Refusal, RequestBody, Router};
 use watertight_model::event::WorkerChange;
 
@@ -46,10 +48,28 @@ fn as_a_supervisor() {
     // Workers inherit the environment: the role is in their arguments' test name, and in a variable of their own.
     let program = WorkerProgram::this_executable(["--exact", "as_a_worker", "--nocapture", "--quiet"]);
     let supervisor = Supervisor::new(listeners, program, policy);
-    let ended = runtime().block_on(supervisor.run(|worker, change| match change {
-        WorkerChange::Started { pid } => say(&format!("started {worker} {pid}")),
-        WorkerChange::Ended { how } => say(&format!("ended {worker} {how}")),
-    }));
+    let handle = supervisor.handle();
+    let ended = runtime().block_on(async {
+        // Whoever is asked for by SIGUSR1 takes over from the workers there are.
+        let next = WorkerProgram::this_executable(["--exact", "as_a_newcomer", "--nocapture", "--quiet"]);
+        let mut asked = signal(SignalKind::user_defined1()).expect("a signal");
+        let renew = tokio::spawn(async move {
+            while asked.recv().await.is_some() {
+                say(&match handle.renew(next.clone()).await {
+                    Renewal::Done { generation } => format!("renewed {generation}"),
+                    Renewal::RolledBack { why } => format!("rolled back {why}"),
+                    Renewal::Refused { why } => format!("refused {why}"),
+                });
+            }
+        });
+        let ended = supervisor.run(|worker, change| match change {
+            WorkerChange::Started { pid } => say(&format!("started {worker} {pid}")),
+            WorkerChange::Ended { how, .. } => say(&format!("ended {worker} {how}")),
+        });
+        let ended = ended.await;
+        renew.abort();
+        ended
+    });
     match ended {
         Ok(stopped) => say(&format!("stopped {}", stopped.killed)),
         Err(error) => say(&format!("gave up: {error}")),
@@ -86,6 +106,29 @@ fn as_a_worker() {
     std::process::exit(0);
 }
 
+/// A worker of the next generation: it serves, or the last of them does not.
+#[test]
+fn as_a_newcomer() {
+    if std::env::var(ROLE).as_deref() != Ok("supervisor") || !std::env::args().any(|arg| arg == "as_a_newcomer") {
+        return;
+    }
+    let mode = std::env::var(MODE).expect("the test sets it");
+    let seat = WorkerSeat::take(Duration::from_millis(100)).expect("a supervisor started this");
+    // They start one after the other: who finds another there is the second.
+    let first = std::env::var("WATERTIGHT_TEST_FILE").ok().is_none_or(|file| std::fs::File::create_new(file).is_ok());
+    if mode == "refuse newcomers" || (mode == "refuse the second" && !first) {
+        seat.decline("there is no room");
+        std::process::exit(3);
+    }
+    runtime().block_on(async {
+        let Ok(post) = seat.ready().await else { return };
+        let listener = tokio::net::TcpListener::from_std(post.listener).expect("it does not block");
+        let router = Router::new(["/..."]).expect("the route is valid");
+        HttpServer::new(HttpConfig::default(), router, Site).serve(listener, post.dismissed).await;
+    });
+    std::process::exit(0);
+}
+
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
 }
@@ -115,6 +158,9 @@ impl Handler for Site {
 
 // The tests' side.
 
+/// Files of different tests in one process.
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
 struct Supervised {
     process: Child,
     news: BufReader<ChildStdout>,
@@ -135,6 +181,14 @@ impl Supervised {
             .env(ROLE, "supervisor")
             .env(WORKERS, workers.to_string())
             .env(MODE, mode)
+            .env(
+                "WATERTIGHT_TEST_FILE",
+                std::env::temp_dir().join(format!(
+                    "watertight-newcomer-{}-{}",
+                    std::process::id(),
+                    NEXT.fetch_add(1, Ordering::Relaxed)
+                )),
+            )
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -302,6 +356,69 @@ fn a_worker_that_keeps_dying_takes_no_connections_from_the_others() {
     // Two quick ends: it rests for an hour now, and its socket is closed.
     for _ in 0..50 {
         assert_eq!(supervised.get(), healthy);
+    }
+}
+
+#[test]
+fn workers_are_renewed_one_by_one_and_requests_in_flight_finish_with_the_old_ones() {
+    let (mut supervised, old) = Supervised::serving(2, "serve");
+    let requests = (0..10).map(|_| supervised.half_a_request()).collect::<Vec<_>>();
+    supervised.signal(Signal::USR1);
+    let mut new = [0; 2];
+    for expected in 0..2 {
+        let (worker, pid) = supervised.started();
+        assert_eq!(worker, expected);
+        new[worker] = pid;
+    }
+    assert_eq!(supervised.expect("renewed "), "2");
+    // The old ones accept no more, once they have heard of it.
+    let mut in_a_row = 0;
+    while in_a_row < 20 {
+        in_a_row = if new.contains(&supervised.get()) { in_a_row + 1 } else { 0 };
+    }
+    assert!(old.iter().all(|pid| Path::new(&format!("/proc/{pid}")).exists()), "they are busy");
+    for request in requests {
+        finish(request).expect("the request in flight is answered");
+    }
+    for _ in 0..2 {
+        assert!(supervised.expect("ended ").ends_with("exit status: 0"));
+    }
+    supervised.signal(Signal::TERM);
+    for _ in 0..2 {
+        assert!(supervised.expect("ended ").ends_with("exit status: 0"));
+    }
+}
+
+#[test]
+fn a_newcomer_that_cannot_start_leaves_everything_as_it_was() {
+    let (mut supervised, old) = Supervised::serving(2, "refuse newcomers");
+    for _ in 0..2 {
+        supervised.signal(Signal::USR1);
+        assert!(supervised.expect("ended 0 ").ends_with("exit status: 3: there is no room"));
+        assert_eq!(supervised.expect("rolled back "), "there is no room");
+    }
+    for _ in 0..10 {
+        assert!(old.contains(&supervised.get()));
+    }
+}
+
+#[test]
+fn when_a_later_newcomer_cannot_start_the_old_generation_comes_back() {
+    let (mut supervised, old) = Supervised::serving(2, "refuse the second");
+    supervised.signal(Signal::USR1);
+    let (_, newcomer) = supervised.started();
+    let mut seen = Vec::new();
+    while seen.len() < 5 {
+        seen.push(supervised.next().expect("there is more news"));
+    }
+    let of = |start: &str| seen.iter().find_map(|news| news.strip_prefix(start)).unwrap_or_else(|| panic!("{seen:?}"));
+    assert!(of("ended 1 ").ends_with("there is no room"), "the second newcomer");
+    let back: i32 = of("started 0 ").parse().expect("a process id");
+    assert_eq!(of("rolled back "), "there is no room");
+    // The old worker of the first place, and the newcomer that had it for a while.
+    assert_eq!(seen.iter().filter(|news| *news == "ended 0 exit status: 0").count(), 2, "{seen:?}");
+    for _ in 0..10 {
+        assert!([back, old[1]].contains(&supervised.get()), "not {newcomer}");
     }
 }
 

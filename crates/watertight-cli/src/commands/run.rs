@@ -96,6 +96,7 @@ fn hinted(failure: Failure, args: &Run) -> Failure {
         | Exit::NoCapacity
         | Exit::NoCache
         | Exit::NoOutput
+        | Exit::NotReloaded
         | Exit::BadTls
         | Exit::Interrupted
         | Exit::Trapped

@@ -134,13 +134,16 @@ fn schema_and_completions_are_printed() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = run(&["completions", shell]);
         assert_eq!(script.code, Some(0), "{script:?}");
-        assert!(script.stdout.contains("watertight"), "{shell}");
+        assert!(script.stdout.contains("serve") && script.stdout.contains("admin-socket"), "{shell}");
+        // The command that the supervisor starts workers with is nobody else's.
+        assert!(!script.stdout.contains("A worker of"), "{shell}");
+        assert!(!script.stdout.contains("watertight__worker") && !script.stdout.contains(" worker "), "{shell}");
     }
 }
 
 #[test]
 fn every_command_explains_itself_with_an_example() {
-    for command in ["serve", "run", "check", "compile", "inspect", "schema", "completions"] {
+    for command in ["serve", "ps", "reload", "run", "check", "compile", "inspect", "schema", "completions"] {
         let help = run(&[command, "--help"]);
         assert_eq!(help.code, Some(0));
         assert!(help.stdout.contains("Example"), "{command}: {}", help.stdout);

@@ -9,5 +9,6 @@ mod files;
 mod limits;
 mod nodes;
 mod program;
+mod reload;
 mod run;
 mod serve;

@@ -22,9 +22,9 @@ use tokio::{
     task::JoinHandle,
     time::Instant,
 };
-use tokio_util::sync::CancellationToken;
 use watertight_ingress::{
-    Access, Arrival, BodyError, Drained, Gate, Handler, HttpConfig, HttpServer, Refusal, RequestBody, Router, TlsConfig,
+    Access, Arrival, BodyError, Drain, Drained, Gate, Handler, HttpConfig, HttpServer, Refusal, RequestBody, Router,
+    TlsConfig,
 };
 use watertight_model::{event, failure::FailureKind};
 
@@ -34,7 +34,7 @@ const ROUTES: [&str; 2] = ["/...", "/exact"];
 /// A running server.
 pub(crate) struct Site {
     pub(crate) address: SocketAddr,
-    pub(crate) shutdown: CancellationToken,
+    pub(crate) shutdown: Drain,
     pub(crate) state: Arc<State>,
     server: JoinHandle<Drained>,
 }
@@ -73,7 +73,7 @@ impl Site {
         if let Some(tls) = tls {
             server = server.with_tls(tls);
         }
-        let shutdown = CancellationToken::new();
+        let shutdown = Drain::new();
         let token = shutdown.clone();
         let server = tokio::spawn(async move { server.serve(listener, token).await });
         Self { address, shutdown, state, server }

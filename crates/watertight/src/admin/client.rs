@@ -10,10 +10,17 @@ use http::{Method, Request, StatusCode};
 use serde::de::DeserializeOwned;
 use watertight_ingress::local::{self, LocalError};
 
-use crate::status::{ComponentsStatus, NodeStatus};
+use super::{Refused, Why};
+use crate::{
+    reload::{Rejection, Reloaded},
+    status::{ComponentsStatus, NodeStatus},
+};
 
 /// How long a node may take to say how it is.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long it may take to compile an app and to replace every worker, after others who asked for the same.
+const RELOAD_PATIENCE: Duration = Duration::from_hours(1);
 
 /// A node's admin socket, from outside.
 #[derive(Clone, Debug)]
@@ -28,12 +35,14 @@ pub enum AdminError {
     #[error(transparent)]
     Local(#[from] LocalError),
     /// It will not.
-    #[error("the node refuses ({status}): {message}")]
+    #[error("{message}")]
     Refused {
         /// How it says so.
         status: u16,
         /// Why.
         message: String,
+        /// What is wrong with the app, where that is why.
+        rejection: Option<Box<Rejection>>,
     },
     /// It speaks another language.
     #[error("the node answers what this version does not understand: {0}")]
@@ -68,6 +77,14 @@ impl AdminClient {
         self.ask(Method::GET, "/v1/components", Bytes::new(), PATIENCE).await
     }
 
+    /// Has it put the app in place as it is in its files now, and waits until it serves.
+    ///
+    /// # Errors
+    /// When the one before serves on, and why.
+    pub async fn reload(&self) -> Result<Reloaded, AdminError> {
+        self.ask(Method::POST, "/v1/reload", Bytes::new(), RELOAD_PATIENCE).await
+    }
+
     /// Sends a request and reads the document that it is answered with.
     async fn ask<D: DeserializeOwned>(
         &self,
@@ -83,12 +100,15 @@ impl AdminClient {
         if answer.status() == StatusCode::OK {
             return Ok(serde_json::from_slice(answer.body())?);
         }
-        Err(AdminError::Refused { status: answer.status().as_u16(), message: message(answer.body()) })
+        let status = answer.status().as_u16();
+        Err(match serde_json::from_slice(answer.body()) {
+            Ok(Refused { error: Why { message, rejection } }) => {
+                AdminError::Refused { status, message, rejection: rejection.map(Box::new) }
+            }
+            Err(_) => {
+                let message = format!("the node refuses without a reason (status {status})");
+                AdminError::Refused { status, message, rejection: None }
+            }
+        })
     }
-}
-
-fn message(body: &[u8]) -> String {
-    let said: Option<serde_json::Value> = serde_json::from_slice(body).ok();
-    let message = said.as_ref().and_then(|said| said.pointer("/error/message")?.as_str());
-    message.unwrap_or("without a reason").to_owned()
 }

@@ -7,7 +7,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::roster::WorkerSight;
+use super::{process::WorkerProgram, roster::WorkerSight};
 use crate::{
     control::{Answer, Ask},
     status::WorkerStatus,
@@ -27,6 +27,28 @@ pub struct SupervisorHandle {
 pub(super) enum Request {
     /// Asks every worker that has a process.
     AskAll { ask: Ask, reply: oneshot::Sender<Vec<Asked>> },
+    /// Replaces every worker.
+    Renew { program: WorkerProgram, reply: oneshot::Sender<Renewal> },
+}
+
+/// How the replacement of every worker ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Renewal {
+    /// All of them are of the new program.
+    Done {
+        /// How many programs there have been, this one included.
+        generation: u32,
+    },
+    /// One of the new program could not start; all are of the old one.
+    RolledBack {
+        /// Why it could not.
+        why: String,
+    },
+    /// It was not done, and all are as they were, or end.
+    Refused {
+        /// Why.
+        why: &'static str,
+    },
 }
 
 /// A worker, and its answer once it comes.
@@ -41,6 +63,16 @@ impl SupervisorHandle {
     pub(super) fn new() -> (Self, mpsc::Receiver<Request>) {
         let (requests, taken) = mpsc::channel(MAX_REQUESTS);
         (Self { requests }, taken)
+    }
+
+    /// Replaces every worker by one of another program: one after the other, each serving before the one that it replaces drains.
+    pub async fn renew(&self, program: WorkerProgram) -> Renewal {
+        let (reply, end) = oneshot::channel();
+        let stopped = Renewal::Refused { why: "the node is stopping" };
+        match self.requests.send(Request::Renew { program, reply }).await {
+            Ok(()) => end.await.unwrap_or(stopped),
+            Err(_) => stopped,
+        }
     }
 
     /// Asks every worker at once, and waits so long for the answers. Nobody waits for one that does not answer: it has none.
@@ -58,12 +90,12 @@ impl SupervisorHandle {
                 None => None,
             };
             let status = WorkerStatus {
-                worker: u32::try_from(sight.slot).unwrap_or(u32::MAX),
+                worker: u32::try_from(sight.who.slot).unwrap_or(u32::MAX),
                 pid,
                 state: sight.state,
                 state_ms: u64::try_from(sight.since.as_millis()).unwrap_or(u64::MAX),
                 restarts: sight.restarts,
-                generation: 1,
+                generation: sight.edition,
                 answers: answer.is_some(),
                 rss_bytes: pid.and_then(resident_bytes),
             };

@@ -31,21 +31,29 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::roster::{Happened, Slot};
+use super::roster::{Happened, Who};
 use crate::control::{self, Answer, Ask, Frames, MAX_TO_SUPERVISOR, MAX_TO_WORKER, ToSupervisor, ToWorker};
+use crate::orders::PostedOrders;
 
 /// How to start a worker.
 #[derive(Clone, Debug)]
 pub struct WorkerProgram {
     path: PathBuf,
     args: Vec<OsString>,
+    /// What the arguments name, and must be there for as long as workers start.
+    _kept: Option<Arc<PostedOrders>>,
 }
 
 impl WorkerProgram {
     /// This executable again, with other arguments: also after its file was replaced on disk.
     #[must_use]
     pub fn this_executable(args: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
-        Self { path: PathBuf::from("/proc/self/exe"), args: args.into_iter().map(Into::into).collect() }
+        Self { path: PathBuf::from("/proc/self/exe"), args: args.into_iter().map(Into::into).collect(), _kept: None }
+    }
+
+    /// Keeps orders that the arguments name.
+    pub(crate) fn keeping(self, orders: PostedOrders) -> Self {
+        Self { _kept: Some(Arc::new(orders)), ..self }
     }
 }
 
@@ -73,7 +81,7 @@ impl Process {
     /// Starts a worker and watches it in a task of `watchers`. The last thing told about it is [`Happened::Ended`].
     pub(super) fn spawn(
         program: &WorkerProgram,
-        slot: Slot,
+        who: Who,
         tell: mpsc::Sender<Happened>,
         watchers: &mut JoinSet<()>,
     ) -> io::Result<Self> {
@@ -89,7 +97,7 @@ impl Process {
         let started = Self::started(&child, ours);
         match started {
             Ok((process, heard)) => {
-                watchers.spawn(async move { watch(slot, child, heard, tell).await });
+                watchers.spawn(async move { watch(who, child, heard, tell).await });
                 Ok(process)
             }
             Err(error) => {
@@ -118,8 +126,8 @@ impl Process {
     }
 
     /// Hands the worker its number and its listening socket; the caller keeps the socket open, too.
-    pub(super) fn seat(&self, slot: Slot, listener: &TcpListener) -> io::Result<()> {
-        let worker = u32::try_from(slot).map_err(io::Error::other)?;
+    pub(super) fn seat(&self, who: Who, listener: &TcpListener) -> io::Result<()> {
+        let worker = u32::try_from(who.slot).map_err(io::Error::other)?;
         let sockets = [listener.as_fd()];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);
@@ -127,6 +135,11 @@ impl Process {
             return Err(io::Error::other("no room for one socket"));
         }
         self.send(&ToWorker::Seat { worker }, &mut control)
+    }
+
+    /// Tells the worker to drain without hurry: another has its place.
+    pub(super) fn retire(&self) -> io::Result<()> {
+        self.send(&ToWorker::Retire, &mut SendAncillaryBuffer::default())
     }
 
     /// Asks the worker something. The answer comes in its own time; where it never does, the sender of it is dropped with the process.
@@ -207,11 +220,11 @@ impl Heard {
         self.said.push(bytes);
     }
 
-    fn next(&mut self, slot: Slot) -> Option<Happened> {
+    fn next(&mut self, who: Who) -> Option<Happened> {
         loop {
             match self.said.next() {
-                Ok(Some(ToSupervisor::Ready)) => return Some(Happened::Prepared(slot)),
-                Ok(Some(ToSupervisor::Failed(why))) => return Some(Happened::Complained(slot, why.replace('\n', " "))),
+                Ok(Some(ToSupervisor::Ready)) => return Some(Happened::Prepared(who)),
+                Ok(Some(ToSupervisor::Failed(why))) => return Some(Happened::Complained(who, why.replace('\n', " "))),
                 Ok(Some(ToSupervisor::Answer { id, answer })) => {
                     if let Some(asked) = self.questions.lock().open.remove(&id) {
                         // Who asked may have given up.
@@ -220,7 +233,7 @@ impl Heard {
                 }
                 Ok(None) => return None,
                 Err(error) => {
-                    tracing::warn!(worker = slot, %error, "a worker talks nonsense, and is not listened to any more");
+                    tracing::warn!(worker = who.slot, %error, "a worker talks nonsense, and is not listened to any more");
                     self.said = Frames::new(0);
                     self.closed = true;
                     return None;
@@ -230,21 +243,21 @@ impl Heard {
     }
 }
 
-async fn watch(slot: Slot, mut child: Child, mut heard: Heard, tell: mpsc::Sender<Happened>) {
+async fn watch(who: Who, mut child: Child, mut heard: Heard, tell: mpsc::Sender<Happened>) {
     let status = loop {
         tokio::select! {
             status = child.wait() => break status,
-            () = heard.wait() => while let Some(said) = heard.next(slot) {
+            () = heard.wait() => while let Some(said) = heard.next(who) {
                 let _ = tell.send(said).await;
             },
         }
     };
     heard.rest();
-    while let Some(said) = heard.next(slot) {
+    while let Some(said) = heard.next(who) {
         let _ = tell.send(said).await;
     }
     // Whatever it was asked, it will not answer.
     heard.questions.lock().open.clear();
     let how = status.map_or_else(|error| error.to_string(), |status| status.to_string());
-    let _ = tell.send(Happened::Ended(slot, how)).await;
+    let _ = tell.send(Happened::Ended(who, how)).await;
 }

@@ -3,9 +3,9 @@
 //! ```text
 //!             prepared, seated                      stop
 //!  Starting -------------------> Serving     any ---------> Leaving ---> Gone
-//!   ^  |  \                        |
-//!   |  |   \ first start of all    | ends
-//!   |  |    `---> Held <-.         v
+//!   ^  |  \                        |  \
+//!   |  |   \ first start of all    |   `-- successor seated --> drains beside it, until it is gone
+//!   |  |    `---> Held <-.         | ends
 //!   |  `-- ends ----------`--> Resting
 //!   `------------- due -----------'
 //! ```
@@ -13,13 +13,34 @@
 //! A worker that ends is replaced at once; one that keeps ending soon after its start rests longer each time. Its listening
 //! socket stays open meanwhile, so that connections wait for the replacement, but not for long while others could
 //! serve them: then it is closed, and bound again when the replacement is ready. At least one socket is open until the stop.
+//!
+//! [`reload`] says how all workers are replaced by those of a new edition of the orders, one place after the other.
+
+mod reload;
 
 use std::time::{Duration, Instant};
 
+use self::reload::Reload;
+pub(crate) use self::reload::ReloadEnd;
 use crate::status::WorkerState;
 
 /// A worker's place, from 0.
 pub(crate) type Slot = usize;
+
+/// Which orders a worker has: each reload has a higher number than what was before.
+pub(crate) type Edition = u32;
+
+/// The edition that a node begins with.
+pub(crate) const FIRST_EDITION: Edition = 1;
+
+/// One process: the so-manieth at its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Who {
+    /// Its place.
+    pub(crate) slot: Slot,
+    /// Counted from 1.
+    pub(crate) turn: u32,
+}
 
 /// How patient the supervisor is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +55,7 @@ pub struct Policy {
     pub start_timeout: Duration,
     /// How long connections may queue for a worker that does not serve, while others do.
     pub hold: Duration,
-    /// From the stop until workers that still drain are killed.
+    /// From the stop, or a worker's replacement, until what still drains is killed.
     pub stop_timeout: Duration,
 }
 
@@ -57,22 +78,24 @@ pub(crate) enum Happened {
     /// The supervisor begins.
     Begin,
     /// A worker says that it is ready to serve.
-    Prepared(Slot),
+    Prepared(Who),
     /// It got its listening socket.
-    Seated(Slot),
+    Seated(Who),
     /// It could not get one.
     SeatFailed {
-        /// Whose.
-        slot: Slot,
+        /// Who.
+        who: Who,
         /// Whether there is a socket.
         bound: bool,
         /// What went wrong.
         why: String,
     },
     /// A worker says why it will not serve.
-    Complained(Slot, String),
+    Complained(Who, String),
     /// A worker's process is gone, or could not be started.
-    Ended(Slot, String),
+    Ended(Who, String),
+    /// Orders of a new edition lie ready: all workers shall have them.
+    Reload(Edition),
     /// Time has passed.
     Tick,
     /// Stop, and let requests finish.
@@ -84,20 +107,24 @@ pub(crate) enum Happened {
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
-    /// Start a process.
-    Spawn(Slot),
+    /// Start a process with these orders.
+    Spawn(Who, Edition),
     /// Give the worker its listening socket, bound anew if it was closed.
-    Seat(Slot),
+    Seat(Who),
     /// Close a listening socket.
     CloseSocket(Slot),
     /// Ask a worker to drain and end.
-    Terminate(Slot),
+    Terminate(Who),
+    /// The same, of one whose successor serves: there is no hurry.
+    Retire(Who),
     /// End a worker.
-    Kill(Slot),
+    Kill(Who),
     /// Say that a worker serves.
-    TellStarted(Slot),
+    TellStarted(Who),
     /// Say that a worker is gone, and how.
-    TellEnded(Slot, String),
+    TellEnded(Who, String),
+    /// Say what became of a reload. Orders that no worker has any more are not needed again.
+    TellReload(Edition, ReloadEnd),
     /// It is over.
     Finish(Finish),
 }
@@ -106,9 +133,15 @@ impl Order {
     /// Deeds, then news, then the end.
     fn rank(&self) -> u8 {
         match self {
-            Self::Spawn(_) | Self::Seat(_) | Self::CloseSocket(_) | Self::Terminate(_) | Self::Kill(_) => 0,
+            Self::Spawn(..)
+            | Self::Seat(_)
+            | Self::CloseSocket(_)
+            | Self::Terminate(_)
+            | Self::Retire(_)
+            | Self::Kill(_) => 0,
             Self::TellStarted(_) | Self::TellEnded(..) => 1,
-            Self::Finish(_) => 2,
+            Self::TellReload(..) => 2,
+            Self::Finish(_) => 3,
         }
     }
 }
@@ -122,39 +155,70 @@ pub(crate) enum Finish {
     NeverStarted(String),
 }
 
-/// All workers.
-#[derive(Debug)]
-pub(crate) struct Roster {
-    policy: Policy,
-    workers: Vec<Worker>,
-    /// Whether any worker ever served.
-    proven: bool,
-    /// Since when at least one serves.
-    serving_since: Option<Instant>,
-    stopping: Option<Stopping>,
-}
-
 /// A worker, for people.
 #[derive(Clone, Debug)]
 pub(crate) struct WorkerSight {
-    pub(crate) slot: Slot,
+    pub(crate) who: Who,
+    pub(crate) edition: Edition,
     pub(crate) state: WorkerState,
     /// For how long.
     pub(crate) since: Duration,
     pub(crate) restarts: u32,
 }
 
+/// All workers.
 #[derive(Debug)]
-struct Worker {
+pub(crate) struct Roster {
+    policy: Policy,
+    places: Vec<Place>,
+    /// Whether any worker ever served.
+    proven: bool,
+    /// Since when at least one serves.
+    serving_since: Option<Instant>,
+    /// What workers that end are replaced by, where no reload says otherwise.
+    edition: Edition,
+    reload: Option<Reload>,
+    stopping: Option<Stopping>,
+}
+
+/// One worker's place: who has it, who is to have it next, and who had it before.
+#[derive(Debug)]
+struct Place {
+    slot: Slot,
     state: State,
+    /// The process that has it, or had it last.
+    turn: u32,
+    edition: Edition,
     /// What people are told of that, and since when it is so.
     shown: (WorkerState, Instant),
-    starts: u32,
+    turns: u32,
+    restarts: u32,
     /// Since when nobody serves its socket.
     idle_since: Instant,
     socket_open: bool,
     quick_ends: u32,
     complaint: Option<String>,
+    successor: Option<Successor>,
+    leaving: Vec<Leaver>,
+}
+
+/// A process that starts, to take over from one that serves.
+#[derive(Debug)]
+struct Successor {
+    turn: u32,
+    edition: Edition,
+    since: Instant,
+    complaint: Option<String>,
+}
+
+/// A process that drains, after its successor took over.
+#[derive(Debug)]
+struct Leaver {
+    turn: u32,
+    edition: Edition,
+    since: Instant,
+    /// When it is killed; none once it was.
+    kill_at: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,17 +240,16 @@ struct Stopping {
 impl Roster {
     /// `count` workers whose sockets are open already.
     pub(crate) fn new(count: usize, policy: Policy, now: Instant) -> Self {
-        let worker = || Worker {
-            state: State::Held,
-            shown: (State::Held.shown(), now),
-            starts: 0,
-            idle_since: now,
-            socket_open: true,
-            quick_ends: 0,
-            complaint: None,
-        };
-        let workers = std::iter::repeat_with(worker).take(count).collect();
-        Self { policy, workers, proven: false, serving_since: None, stopping: None }
+        let places = (0..count).map(|slot| Place::new(slot, now)).collect();
+        Self {
+            policy,
+            places,
+            proven: false,
+            serving_since: None,
+            edition: FIRST_EDITION,
+            reload: None,
+            stopping: None,
+        }
     }
 
     /// What follows from what happened.
@@ -194,19 +257,20 @@ impl Roster {
         let mut orders = Vec::new();
         match happened {
             Happened::Begin => {
-                for slot in 0..self.workers.len() {
+                for slot in 0..self.places.len() {
                     self.start(slot, now, &mut orders);
                 }
             }
-            Happened::Prepared(slot) => self.prepared(slot, &mut orders),
-            Happened::Seated(slot) => self.seated(slot, now, &mut orders),
-            Happened::SeatFailed { slot, bound, why } => {
-                self.workers[slot].socket_open = bound;
-                self.workers[slot].complaint = Some(why);
-                orders.push(Order::Kill(slot));
+            Happened::Prepared(who) => self.prepared(who, &mut orders),
+            Happened::Seated(who) => self.seated(who, now, &mut orders),
+            Happened::SeatFailed { who, bound, why } => {
+                self.places[who.slot].socket_open = bound;
+                self.places[who.slot].complain(who, why);
+                orders.push(Order::Kill(who));
             }
-            Happened::Complained(slot, why) => self.workers[slot].complaint = Some(why),
-            Happened::Ended(slot, how) => self.ended(slot, how, now, &mut orders),
+            Happened::Complained(who, why) => self.places[who.slot].complain(who, why),
+            Happened::Ended(who, how) => self.ended(who, how, now, &mut orders),
+            Happened::Reload(edition) => self.begin_reload(edition, &mut orders),
             Happened::Tick => self.tick(now, &mut orders),
             Happened::Stop => self.stop(now, &mut orders),
             Happened::StopNow => {
@@ -215,13 +279,12 @@ impl Roster {
             }
         }
         if self.stopping.is_none() {
+            self.go_on_with_reload(now, &mut orders);
             self.note_serving(now);
             self.release_sockets(now, &mut orders);
         }
-        for worker in &mut self.workers {
-            if worker.state.shown() != worker.shown.0 {
-                worker.shown = (worker.state.shown(), now);
-            }
+        for place in &mut self.places {
+            place.note_shown(now);
         }
         // Who hears of an end may rely on what follows from it being done.
         orders.sort_by_key(Order::rank);
@@ -233,109 +296,141 @@ impl Roster {
         self.stopping.is_some()
     }
 
-    /// How its workers are.
+    /// How its workers are: each place's own, its successor, and who drains.
     pub(crate) fn sight(&self, now: Instant) -> Vec<WorkerSight> {
-        let sight = |(slot, worker): (Slot, &Worker)| {
-            let (state, since) = worker.shown;
-            WorkerSight { slot, state, since: now - since, restarts: worker.starts.saturating_sub(1) }
-        };
-        self.workers.iter().enumerate().map(sight).collect()
+        self.places.iter().flat_map(|place| place.sight(now)).collect()
     }
 
     /// When to call `step` with [`Happened::Tick`], if nothing happens before.
     pub(crate) fn wake_at(&self) -> Option<Instant> {
+        let leavers = self.places.iter().flat_map(|place| &place.leaving).filter_map(|leaver| leaver.kill_at);
         if let Some(stopping) = &self.stopping {
-            return stopping.kill_at;
+            return stopping.kill_at.into_iter().chain(leavers).min();
         }
-        let timers = self.workers.iter().filter_map(|worker| match worker.state {
+        let timers = self.places.iter().filter_map(|place| match place.state {
             State::Starting { since } => Some(since + self.policy.start_timeout),
             State::Resting { until } => Some(until),
             State::Serving { .. } | State::Held | State::Leaving | State::Gone => None,
         });
-        let releases = self.workers.iter().filter_map(|worker| self.release_at(worker));
-        timers.chain(releases).min()
+        let successors = self.places.iter().filter_map(|place| place.successor.as_ref());
+        let successors = successors.map(|successor| successor.since + self.policy.start_timeout);
+        let releases = self.places.iter().filter_map(|place| self.release_at(place));
+        let retry = self.reload.as_ref().and_then(Reload::retry_at);
+        timers.chain(releases).chain(successors).chain(leavers).chain(retry).min()
     }
 
     fn start(&mut self, slot: Slot, now: Instant, orders: &mut Vec<Order>) {
-        self.workers[slot].state = State::Starting { since: now };
-        self.workers[slot].starts = self.workers[slot].starts.saturating_add(1);
-        orders.push(Order::Spawn(slot));
+        let place = &mut self.places[slot];
+        place.restarts = place.restarts.saturating_add(u32::from(place.turns > 0));
+        place.turn = place.next_turn();
+        place.state = State::Starting { since: now };
+        orders.push(Order::Spawn(place.who(), place.edition));
     }
 
-    fn prepared(&mut self, slot: Slot, orders: &mut Vec<Order>) {
-        if matches!(self.workers[slot].state, State::Starting { .. }) {
-            orders.push(Order::Seat(slot));
+    fn prepared(&mut self, who: Who, orders: &mut Vec<Order>) {
+        let place = &self.places[who.slot];
+        let starts = place.turn == who.turn && matches!(place.state, State::Starting { .. });
+        if starts || place.successor.as_ref().is_some_and(|successor| successor.turn == who.turn) {
+            orders.push(Order::Seat(who));
         }
     }
 
-    fn seated(&mut self, slot: Slot, now: Instant, orders: &mut Vec<Order>) {
-        self.workers[slot].socket_open = true;
-        self.workers[slot].complaint = None;
-        self.workers[slot].state = State::Serving { since: now };
-        orders.push(Order::TellStarted(slot));
+    fn seated(&mut self, who: Who, now: Instant, orders: &mut Vec<Order>) {
+        self.places[who.slot].take_over(who, now + self.policy.stop_timeout, now, orders);
+        let place = &mut self.places[who.slot];
+        place.socket_open = true;
+        place.complaint = None;
+        place.state = State::Serving { since: now };
+        place.shown = (WorkerState::Serving, now);
+        orders.push(Order::TellStarted(who));
         if !self.proven {
             self.proven = true;
             // What kept others from starting is theirs alone: they get their chances.
-            for held in 0..self.workers.len() {
-                if self.workers[held].state == State::Held {
-                    self.workers[held].state = State::Resting { until: now + self.policy.first_rest };
-                }
+            for held in self.places.iter_mut().filter(|place| place.state == State::Held) {
+                held.state = State::Resting { until: now + self.policy.first_rest };
             }
         }
     }
 
-    fn ended(&mut self, slot: Slot, how: String, now: Instant, orders: &mut Vec<Order>) {
-        let worker = &mut self.workers[slot];
-        let complaint = worker.complaint.take();
+    fn ended(&mut self, who: Who, how: String, now: Instant, orders: &mut Vec<Order>) {
+        let place = &mut self.places[who.slot];
+        if place.leaving.iter().any(|leaver| leaver.turn == who.turn) {
+            place.leaving.retain(|leaver| leaver.turn != who.turn);
+            orders.push(Order::TellEnded(who, how));
+            return self.finish_if_gone(orders);
+        }
+        if place.successor.as_ref().is_some_and(|successor| successor.turn == who.turn) {
+            return self.successor_ended(who, how, now, orders);
+        }
+        if place.turn != who.turn {
+            return;
+        }
+        let complaint = place.complaint.take();
         let told = complaint.as_ref().map_or_else(|| how.clone(), |why| format!("{how}: {why}"));
-        orders.push(Order::TellEnded(slot, told));
-        match worker.state {
+        orders.push(Order::TellEnded(who, told));
+        match place.state {
             State::Serving { since } => {
-                worker.idle_since = now;
+                place.idle_since = now;
                 if now - since >= self.policy.healthy_after {
-                    worker.quick_ends = 0;
+                    place.quick_ends = 0;
                 }
-                self.replace(slot, now, orders);
+                self.replace(who.slot, now, orders);
             }
-            State::Starting { .. } if self.proven => self.replace(slot, now, orders),
+            State::Starting { .. } if self.proven => {
+                self.replace(who.slot, now, orders);
+                self.newcomer_failed(who.slot, complaint.unwrap_or(how), orders);
+            }
             State::Starting { .. } => {
-                worker.quick_ends += 1;
-                worker.state = State::Held;
-                if self.workers.iter().all(|worker| worker.state == State::Held) {
+                place.quick_ends += 1;
+                place.state = State::Held;
+                if self.places.iter().all(|place| place.state == State::Held) {
                     orders.push(Order::Finish(Finish::NeverStarted(complaint.unwrap_or(how))));
                 }
             }
             State::Resting { .. } | State::Held | State::Leaving | State::Gone => {
-                worker.state = State::Gone;
+                place.state = State::Gone;
                 self.finish_if_gone(orders);
             }
         }
     }
 
     fn replace(&mut self, slot: Slot, now: Instant, orders: &mut Vec<Order>) {
-        let worker = &mut self.workers[slot];
-        worker.quick_ends += 1;
-        match self.policy.rest_after(worker.quick_ends) {
+        let place = &mut self.places[slot];
+        place.quick_ends += 1;
+        match self.policy.rest_after(place.quick_ends) {
             None => self.start(slot, now, orders),
-            Some(rest) => worker.state = State::Resting { until: now + rest },
+            Some(rest) => place.state = State::Resting { until: now + rest },
         }
     }
 
     fn tick(&mut self, now: Instant, orders: &mut Vec<Order>) {
+        let before = orders.len();
+        for place in &mut self.places {
+            place.kill_overdue(now, orders);
+        }
         if let Some(stopping) = &mut self.stopping {
+            stopping.killed += orders.len() - before;
             if stopping.kill_at.is_some_and(|at| at <= now) {
                 self.kill_leaving(orders);
             }
             return;
         }
-        for slot in 0..self.workers.len() {
-            match self.workers[slot].state {
+        for slot in 0..self.places.len() {
+            let place = &mut self.places[slot];
+            if let Some(successor) = &mut place.successor
+                && successor.since + self.policy.start_timeout <= now
+            {
+                successor.complaint = Some(TOO_SLOW.to_owned());
+                // Asked once: its end is what goes on from here.
+                successor.since = now;
+                orders.push(Order::Kill(Who { slot, turn: successor.turn }));
+            }
+            match place.state {
                 State::Resting { until } if until <= now => self.start(slot, now, orders),
                 State::Starting { since } if since + self.policy.start_timeout <= now => {
-                    self.workers[slot].complaint = Some("not ready in time".to_owned());
-                    // Asked once: its end is what goes on from here.
-                    self.workers[slot].state = State::Starting { since: now };
-                    orders.push(Order::Kill(slot));
+                    place.complaint = Some(TOO_SLOW.to_owned());
+                    place.state = State::Starting { since: now };
+                    orders.push(Order::Kill(place.who()));
                 }
                 State::Starting { .. }
                 | State::Serving { .. }
@@ -351,60 +446,81 @@ impl Roster {
         if self.stopping.is_some() {
             return;
         }
-        self.stopping = Some(Stopping { kill_at: Some(now + self.policy.stop_timeout), killed: 0 });
+        let kill_at = now + self.policy.stop_timeout;
+        self.stopping = Some(Stopping { kill_at: Some(kill_at), killed: 0 });
+        self.stop_reload(orders);
         // First the sockets: a worker takes what queued on its own copy, and nothing new comes after that.
-        for slot in 0..self.workers.len() {
+        for slot in 0..self.places.len() {
             self.close_socket(slot, orders);
         }
-        for (slot, worker) in self.workers.iter_mut().enumerate() {
-            match worker.state {
+        for place in &mut self.places {
+            // Who was told that there is no hurry is told that there is.
+            orders.extend(
+                place.leaving.iter().map(|leaver| Order::Terminate(Who { slot: place.slot, turn: leaver.turn })),
+            );
+            if let Some(successor) = place.successor.take() {
+                orders.push(Order::Terminate(Who { slot: place.slot, turn: successor.turn }));
+                place.leaving.push(successor.leaves(kill_at, now));
+            }
+            match place.state {
                 State::Starting { .. } | State::Serving { .. } => {
-                    worker.state = State::Leaving;
-                    orders.push(Order::Terminate(slot));
+                    place.state = State::Leaving;
+                    orders.push(Order::Terminate(place.who()));
                 }
-                State::Resting { .. } | State::Held => worker.state = State::Gone,
+                State::Resting { .. } | State::Held => place.state = State::Gone,
                 State::Leaving | State::Gone => {}
             }
         }
         self.finish_if_gone(orders);
     }
 
+    /// Ends everyone who drains, and counts them, where the stop's time is over.
     fn kill_leaving(&mut self, orders: &mut Vec<Order>) {
-        let leaving = (0..self.workers.len()).filter(|slot| self.workers[*slot].state == State::Leaving);
-        let before = orders.len();
-        orders.extend(leaving.map(Order::Kill));
-        if let Some(stopping) = &mut self.stopping {
-            stopping.kill_at = None;
-            stopping.killed = orders.len() - before;
+        let Some(stopping) = &mut self.stopping else { return };
+        if stopping.kill_at.take().is_none() {
+            return;
+        }
+        for place in &mut self.places {
+            if place.state == State::Leaving {
+                orders.push(Order::Kill(place.who()));
+                stopping.killed += 1;
+            }
+            let slot = place.slot;
+            for leaver in &mut place.leaving {
+                if leaver.kill_at.take().is_some() {
+                    orders.push(Order::Kill(Who { slot, turn: leaver.turn }));
+                    stopping.killed += 1;
+                }
+            }
         }
     }
 
     fn finish_if_gone(&self, orders: &mut Vec<Order>) {
         if let Some(stopping) = &self.stopping
-            && self.workers.iter().all(|worker| worker.state == State::Gone)
+            && self.places.iter().all(|place| place.state == State::Gone && place.leaving.is_empty())
         {
             orders.push(Order::Finish(Finish::Stopped { killed: stopping.killed }));
         }
     }
 
     fn note_serving(&mut self, now: Instant) {
-        let any = self.workers.iter().any(|worker| matches!(worker.state, State::Serving { .. }));
+        let any = self.places.iter().any(|place| matches!(place.state, State::Serving { .. }));
         self.serving_since = any.then(|| self.serving_since.unwrap_or(now));
     }
 
     fn release_sockets(&mut self, now: Instant, orders: &mut Vec<Order>) {
-        for slot in 0..self.workers.len() {
-            if self.release_at(&self.workers[slot]).is_some_and(|at| at <= now) {
+        for slot in 0..self.places.len() {
+            if self.release_at(&self.places[slot]).is_some_and(|at| at <= now) {
                 self.close_socket(slot, orders);
             }
         }
     }
 
     /// When a worker's socket must stop taking connections that others would serve.
-    fn release_at(&self, worker: &Worker) -> Option<Instant> {
-        let others_since = self.serving_since.filter(|_| worker.socket_open)?;
-        let waited_since = worker.idle_since.max(others_since);
-        match worker.state {
+    fn release_at(&self, place: &Place) -> Option<Instant> {
+        let others_since = self.serving_since.filter(|_| place.socket_open)?;
+        let waited_since = place.idle_since.max(others_since);
+        match place.state {
             // Known to take too long: not one connection more.
             State::Resting { until } if until > waited_since + self.policy.hold => Some(waited_since),
             State::Resting { .. } | State::Starting { .. } | State::Held => Some(waited_since + self.policy.hold),
@@ -413,9 +529,81 @@ impl Roster {
     }
 
     fn close_socket(&mut self, slot: Slot, orders: &mut Vec<Order>) {
-        if std::mem::take(&mut self.workers[slot].socket_open) {
+        if std::mem::take(&mut self.places[slot].socket_open) {
             orders.push(Order::CloseSocket(slot));
         }
+    }
+}
+
+/// What is said of a worker that takes too long to start.
+const TOO_SLOW: &str = "not ready in time";
+
+impl Place {
+    fn new(slot: Slot, now: Instant) -> Self {
+        Self {
+            slot,
+            state: State::Held,
+            turn: 0,
+            edition: FIRST_EDITION,
+            shown: (State::Held.shown(), now),
+            turns: 0,
+            restarts: 0,
+            idle_since: now,
+            socket_open: true,
+            quick_ends: 0,
+            complaint: None,
+            successor: None,
+            leaving: Vec::new(),
+        }
+    }
+
+    fn who(&self) -> Who {
+        Who { slot: self.slot, turn: self.turn }
+    }
+
+    fn next_turn(&mut self) -> u32 {
+        self.turns += 1;
+        self.turns
+    }
+
+    fn complain(&mut self, who: Who, why: String) {
+        match &mut self.successor {
+            Some(successor) if successor.turn == who.turn => successor.complaint = Some(why),
+            _ if self.turn == who.turn => self.complaint = Some(why),
+            _ => {}
+        }
+    }
+
+    fn note_shown(&mut self, now: Instant) {
+        if self.state.shown() != self.shown.0 {
+            self.shown = (self.state.shown(), now);
+        }
+    }
+
+    fn kill_overdue(&mut self, now: Instant, orders: &mut Vec<Order>) {
+        let slot = self.slot;
+        let overdue = self.leaving.iter_mut().filter(|leaver| leaver.kill_at.is_some_and(|at| at <= now));
+        orders.extend(overdue.map(|leaver| {
+            leaver.kill_at = None;
+            Order::Kill(Who { slot, turn: leaver.turn })
+        }));
+    }
+
+    fn sight(&self, now: Instant) -> impl Iterator<Item = WorkerSight> {
+        let sight = move |turn, edition, state, since: Instant| WorkerSight {
+            who: Who { slot: self.slot, turn },
+            edition,
+            state,
+            since: now.saturating_duration_since(since),
+            restarts: self.restarts,
+        };
+        let (state, since) = self.shown;
+        let leaving = self.leaving.iter();
+        let leaving =
+            leaving.map(move |leaver| sight(leaver.turn, leaver.edition, WorkerState::Draining, leaver.since));
+        let successor = self.successor.as_ref();
+        let successor = successor.map(|next| sight(next.turn, next.edition, WorkerState::Starting, next.since));
+        [sight(self.turn, self.edition, state, since)].into_iter().chain(successor).chain(leaving)
     }
 }
 
@@ -441,266 +629,4 @@ impl Policy {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// Runs a script of `milliseconds event` lines and returns what was ordered after each, as text.
-    struct Script {
-        roster: Roster,
-        zero: Instant,
-    }
-
-    impl Script {
-        fn new(count: usize) -> Self {
-            let zero = Instant::now();
-            Self { roster: Roster::new(count, Policy::default(), zero), zero }
-        }
-
-        fn at(&mut self, millis: u64, happened: Happened) -> String {
-            let orders = self.roster.step(happened, self.zero + Duration::from_millis(millis));
-            orders.iter().map(name).collect::<Vec<_>>().join(", ")
-        }
-
-        fn wakes_at(&self) -> Option<u128> {
-            self.roster.wake_at().map(|at| (at - self.zero).as_millis())
-        }
-
-        /// Two workers that serve since 0.
-        fn two_serving() -> Self {
-            let mut script = Self::new(2);
-            script.at(0, Happened::Begin);
-            for slot in 0..2 {
-                script.at(0, Happened::Prepared(slot));
-                script.at(0, Happened::Seated(slot));
-            }
-            script
-        }
-
-        /// A replacement that serves at once.
-        fn comes_back(&mut self, millis: u64, slot: Slot) {
-            assert_eq!(self.at(millis, Happened::Prepared(slot)), format!("seat {slot}"));
-            assert_eq!(self.at(millis, Happened::Seated(slot)), format!("tell started {slot}"));
-        }
-    }
-
-    fn name(order: &Order) -> String {
-        match order {
-            Order::Spawn(slot) => format!("spawn {slot}"),
-            Order::Seat(slot) => format!("seat {slot}"),
-            Order::CloseSocket(slot) => format!("close {slot}"),
-            Order::Terminate(slot) => format!("terminate {slot}"),
-            Order::Kill(slot) => format!("kill {slot}"),
-            Order::TellStarted(slot) => format!("tell started {slot}"),
-            Order::TellEnded(slot, how) => format!("tell ended {slot} ({how})"),
-            Order::Finish(Finish::Stopped { killed }) => format!("stopped, {killed} killed"),
-            Order::Finish(Finish::NeverStarted(why)) => format!("never started: {why}"),
-        }
-    }
-
-    fn ended(slot: Slot) -> Happened {
-        Happened::Ended(slot, "killed".to_owned())
-    }
-
-    #[test]
-    fn workers_are_started_seated_and_announced() {
-        let mut script = Script::new(2);
-        assert_eq!(script.at(0, Happened::Begin), "spawn 0, spawn 1");
-        assert_eq!(script.at(5, Happened::Prepared(1)), "seat 1");
-        assert_eq!(script.at(5, Happened::Seated(1)), "tell started 1");
-        assert_eq!(script.at(6, Happened::Prepared(0)), "seat 0");
-        assert_eq!(script.at(6, Happened::Seated(0)), "tell started 0");
-        assert_eq!(script.wakes_at(), None);
-    }
-
-    #[test]
-    fn a_worker_that_ends_is_replaced_at_once_and_its_socket_kept() {
-        let mut script = Script::two_serving();
-        assert_eq!(script.at(60_000, ended(0)), "spawn 0, tell ended 0 (killed)");
-        script.comes_back(60_010, 0);
-        assert_eq!(script.at(120_000, ended(0)), "spawn 0, tell ended 0 (killed)", "it was healthy in between");
-    }
-
-    #[test]
-    fn quick_ends_in_a_row_rest_longer_up_to_a_bound() {
-        let mut script = Script::two_serving();
-        let mut now = 0;
-        let mut rests = Vec::new();
-        for _ in 0..10 {
-            let orders = script.at(now, ended(0));
-            if !orders.contains("spawn") {
-                let due = u64::try_from(script.wakes_at().expect("it rests")).expect("small");
-                rests.push(due - now);
-                now = due;
-                assert!(script.at(now, Happened::Tick).contains("spawn 0"));
-            }
-            script.comes_back(now, 0);
-        }
-        assert_eq!(rests, [100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]);
-        now += 10_000;
-        assert_eq!(script.at(now, ended(0)), "spawn 0, tell ended 0 (killed)", "a healthy period clears the record");
-    }
-
-    #[test]
-    fn a_socket_does_not_keep_connections_waiting_for_a_long_rest_while_another_worker_serves() {
-        let mut script = Script::two_serving();
-        let mut closed = None;
-        let mut now = 0;
-        for _ in 0..8 {
-            let orders = script.at(now, ended(0));
-            if orders.contains("close 0") {
-                closed = script.wakes_at().map(|due| due - u128::from(now));
-                break;
-            }
-            if !orders.contains("spawn") {
-                now = u64::try_from(script.wakes_at().expect("it rests")).expect("small");
-                script.at(now, Happened::Tick);
-            }
-            script.comes_back(now, 0);
-        }
-        assert_eq!(closed, Some(1600), "the first rest longer than the hold");
-        // The replacement gets a new socket once it is ready, not before.
-        assert_eq!(script.at(now + 1600, Happened::Tick), "spawn 0");
-        script.comes_back(now + 1700, 0);
-    }
-
-    #[test]
-    fn a_socket_is_released_when_a_replacement_takes_too_long_to_start() {
-        let mut script = Script::two_serving();
-        assert_eq!(script.at(20_000, ended(0)), "spawn 0, tell ended 0 (killed)");
-        assert_eq!(script.wakes_at(), Some(21_000));
-        assert_eq!(script.at(21_000, Happened::Tick), "close 0");
-        script.comes_back(22_000, 0);
-    }
-
-    #[test]
-    fn the_last_socket_stays_open_however_long_the_rest() {
-        let mut script = Script::new(1);
-        script.at(0, Happened::Begin);
-        script.comes_back(0, 0);
-        for now in 0..20 {
-            let orders = script.at(now * 11_000, ended(0));
-            assert!(!orders.contains("close"), "{orders}");
-            if !orders.contains("spawn") {
-                script.at(now * 11_000 + 10_500, Happened::Tick);
-            }
-            script.comes_back(now * 11_000 + 10_900, 0);
-        }
-    }
-
-    #[test]
-    fn when_no_worker_ever_starts_the_supervisor_gives_up_with_the_reason() {
-        let mut script = Script::new(2);
-        script.at(0, Happened::Begin);
-        script.at(1, Happened::Complained(0, "no such file".to_owned()));
-        assert_eq!(script.at(2, ended(0)), "tell ended 0 (killed: no such file)");
-        script.at(3, Happened::Complained(1, "no such file".to_owned()));
-        assert_eq!(script.at(4, ended(1)), "tell ended 1 (killed: no such file), never started: no such file");
-    }
-
-    #[test]
-    fn a_worker_that_fails_to_start_gets_another_chance_once_another_serves() {
-        let mut script = Script::new(2);
-        script.at(0, Happened::Begin);
-        assert_eq!(script.at(1, ended(0)), "tell ended 0 (killed)");
-        script.comes_back(2, 1);
-        assert_eq!(script.wakes_at(), Some(102));
-        assert_eq!(script.at(102, Happened::Tick), "spawn 0");
-        script.comes_back(103, 0);
-    }
-
-    #[test]
-    fn a_worker_that_is_never_ready_is_killed_and_replaced() {
-        let mut script = Script::two_serving();
-        script.at(20_000, ended(0));
-        assert_eq!(script.at(21_000, Happened::Tick), "close 0");
-        assert_eq!(script.wakes_at(), Some(320_000));
-        assert_eq!(script.at(320_000, Happened::Tick), "kill 0");
-        assert_eq!(script.at(320_001, ended(0)), "tell ended 0 (killed: not ready in time)");
-        assert_eq!(script.at(320_101, Happened::Tick), "spawn 0");
-    }
-
-    #[test]
-    fn a_socket_that_cannot_be_bound_again_counts_as_a_quick_end() {
-        let mut script = Script::two_serving();
-        script.at(20_000, ended(0));
-        script.at(21_000, Happened::Tick);
-        assert_eq!(script.at(22_000, Happened::Prepared(0)), "seat 0");
-        let failed = Happened::SeatFailed { slot: 0, bound: false, why: "taken".to_owned() };
-        assert_eq!(script.at(22_000, failed), "kill 0");
-        assert_eq!(script.at(22_001, ended(0)), "tell ended 0 (killed: taken)");
-        assert_eq!(script.wakes_at(), Some(22_101));
-    }
-
-    #[test]
-    fn a_stop_closes_sockets_then_asks_then_kills() {
-        let mut script = Script::two_serving();
-        assert_eq!(script.at(1000, Happened::Stop), "close 0, close 1, terminate 0, terminate 1");
-        assert_eq!(script.at(1100, ended(0)), "tell ended 0 (killed)");
-        assert_eq!(script.wakes_at(), Some(26_000));
-        assert_eq!(script.at(26_000, Happened::Tick), "kill 1");
-        assert_eq!(script.wakes_at(), None);
-        assert_eq!(script.at(26_001, ended(1)), "tell ended 1 (killed), stopped, 1 killed");
-    }
-
-    #[test]
-    fn a_stop_can_be_made_immediate() {
-        let mut script = Script::two_serving();
-        script.at(1000, Happened::Stop);
-        assert_eq!(script.at(1001, Happened::Stop), "", "asking again changes nothing");
-        assert_eq!(script.at(1001, Happened::StopNow), "kill 0, kill 1");
-        script.at(1002, ended(0));
-        assert_eq!(script.at(1002, ended(1)), "tell ended 1 (killed), stopped, 2 killed");
-    }
-
-    #[test]
-    fn a_stop_while_workers_rest_or_start_ends_too() {
-        let mut script = Script::two_serving();
-        script.at(1, ended(0));
-        script.comes_back(2, 0);
-        script.at(3, ended(0));
-        assert_eq!(script.at(4, Happened::Stop), "close 0, close 1, terminate 1");
-        assert_eq!(script.at(5, ended(1)), "tell ended 1 (killed), stopped, 0 killed");
-        let mut starting = Script::new(1);
-        starting.at(0, Happened::Begin);
-        assert_eq!(starting.at(1, Happened::Stop), "close 0, terminate 0");
-        assert_eq!(starting.at(2, Happened::Prepared(0)), "", "too late");
-        assert_eq!(starting.at(3, ended(0)), "tell ended 0 (killed), stopped, 0 killed");
-    }
-
-    proptest! {
-        #[test]
-        fn whatever_happens_a_socket_stays_open_and_every_end_leads_on(
-            moves in prop::collection::vec((0_usize..3, 0_u64..3000, any::<bool>()), 1..200),
-        ) {
-            let zero = Instant::now();
-            let mut now = zero;
-            let mut roster = Roster::new(3, Policy::default(), now);
-            roster.step(Happened::Begin, now);
-            roster.step(Happened::Prepared(0), now);
-            roster.step(Happened::Seated(0), now);
-            for (slot, millis, ends) in moves {
-                now += Duration::from_millis(millis);
-                roster.step(Happened::Tick, now);
-                match roster.workers[slot].state {
-                    State::Serving { .. } if ends => { roster.step(ended(slot), now); }
-                    State::Starting { .. } if ends => { roster.step(ended(slot), now); }
-                    State::Starting { .. } => {
-                        let orders = roster.step(Happened::Prepared(slot), now);
-                        prop_assert_eq!(orders, vec![Order::Seat(slot)]);
-                        roster.step(Happened::Seated(slot), now);
-                    }
-                    State::Serving { .. } => {}
-                    State::Resting { until } => prop_assert!(until > now && until <= now + Policy::default().longest_rest),
-                    State::Held | State::Leaving | State::Gone => prop_assert!(false, "nobody asked for this"),
-                }
-                prop_assert!(roster.workers.iter().any(|worker| worker.socket_open));
-                for worker in &roster.workers {
-                    let serves = matches!(worker.state, State::Serving { .. });
-                    prop_assert!(worker.socket_open || !serves);
-                }
-            }
-        }
-    }
-}
+mod tests;

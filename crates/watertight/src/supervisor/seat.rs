@@ -30,7 +30,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::oneshot,
 };
-use tokio_util::sync::CancellationToken;
+use watertight_ingress::Drain;
 
 use crate::control::{self, Answer, Desk, Frames, MAX_TO_SUPERVISOR, MAX_TO_WORKER, ToSupervisor, ToWorker};
 
@@ -40,12 +40,16 @@ const MAX_REASON: usize = 16 << 10;
 /// The stack of the thread that listens: it writes answers.
 const LISTENER_STACK: usize = 512 << 10;
 
+/// How long a worker whose place another has waits for the next request of a connection that is idle: it is answered, and told that it
+/// was the last one there.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+
 /// A worker's place at the supervisor, before it is ready.
 #[derive(Debug)]
 pub struct WorkerSeat {
     line: Arc<Line>,
     post: oneshot::Receiver<(u32, TcpListener)>,
-    dismissed: CancellationToken,
+    dismissed: Drain,
 }
 
 /// The worker's end of the stream.
@@ -63,8 +67,8 @@ pub struct WorkerPost {
     pub worker: u32,
     /// Its own listening socket, in non-blocking mode.
     pub listener: TcpListener,
-    /// Cancelled when the worker shall drain and end: on SIGTERM, SIGINT, or when the supervisor is gone.
-    pub dismissed: CancellationToken,
+    /// Cancelled when the worker shall drain and end: on SIGTERM, SIGINT, when another has its place, or when the supervisor is gone.
+    pub dismissed: Drain,
 }
 
 /// Why a worker has no place.
@@ -96,7 +100,7 @@ impl WorkerSeat {
         channel.set_nonblocking(false)?;
         rustix::stdio::dup2_stdin(std::fs::File::open("/dev/null")?).map_err(io::Error::from)?;
         let (give, post) = oneshot::channel();
-        let dismissed = CancellationToken::new();
+        let dismissed = Drain::new();
         let line = Arc::new(Line { channel, speaking: Mutex::new(()), desk: OnceLock::new() });
         let (ear, dismiss) = (Arc::clone(&line), dismissed.clone());
         std::thread::Builder::new()
@@ -136,7 +140,7 @@ impl WorkerSeat {
         let dismiss = self.dismissed;
         tokio::spawn(async move {
             tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-            dismiss.cancel();
+            dismiss.now();
         });
         Ok(WorkerPost { worker, listener, dismissed })
     }
@@ -173,7 +177,7 @@ impl std::fmt::Debug for Line {
 fn listen_to_supervisor(
     line: &Line,
     give: oneshot::Sender<(u32, TcpListener)>,
-    dismiss: &CancellationToken,
+    dismiss: &Drain,
     drain_limit: Duration,
 ) {
     let mut give = Some(give);
@@ -185,6 +189,12 @@ fn listen_to_supervisor(
                 (Some(socket), Some(give)) => give.send((worker, TcpListener::from(socket))).map_err(|_| ()),
                 (None, _) | (_, None) => Err(()),
             },
+            // One that does not serve yet has nothing to drain.
+            ToWorker::Retire if give.is_some() => Err(()),
+            ToWorker::Retire => {
+                dismiss.patiently(PATIENCE.min(drain_limit / 2));
+                Ok(())
+            }
             ToWorker::Ask { id, ask } => line.answer(id, ask).map_err(|_| ()),
         };
         if heard.is_err() {
@@ -192,7 +202,7 @@ fn listen_to_supervisor(
         }
     }
     if give.is_none() {
-        dismiss.cancel();
+        dismiss.now();
         std::thread::sleep(drain_limit);
     } else {
         // There is nothing to drain. The receiver learns it, if the process is past loading.

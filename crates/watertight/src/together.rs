@@ -1,0 +1,135 @@
+//! Serving by several processes: the supervisor's part. It posts orders, starts workers, answers who asks after the node, and puts new
+//! versions of the app in place.
+//!
+//! The app was checked and compiled before, so that what is wrong with it is told once, and workers find their code in the cache.
+//! No guest runs here.
+
+use std::{
+    future::{Future, pending},
+    io,
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+use watertight_model::event::{Event, EventSink, WorkerChange};
+
+use crate::{
+    admin::{self, AdminSocket, Steward},
+    control::{Answer, Ask},
+    orders::Orders,
+    reload::{ReadAnew, ReloadError, ReloadHandle, Reloaded, Reloads},
+    signals::Signals,
+    status::{About, ComponentsStatus, NodeStatus},
+    supervisor::{Listeners, Policy, Renewal, Stopped, SuperviseError, Supervisor, SupervisorHandle, WorkerProgram},
+    worker::LEAVE,
+};
+
+/// How long a worker may take to say how it is.
+const ANSWER_TIME: Duration = Duration::from_secs(1);
+
+/// What several processes serve, and how.
+pub struct Together<X> {
+    /// Where: a socket for each worker.
+    pub listeners: Listeners,
+    /// What they serve.
+    pub orders: Orders<X>,
+    /// What starts a worker in this executable; the place of its orders is added to it.
+    pub command: String,
+    /// Where to ask after the node.
+    pub admin: Option<AdminSocket>,
+    /// What it is called there.
+    pub about: About,
+    /// What reads the app anew.
+    pub read: ReadAnew<X>,
+}
+
+impl<X: Serialize + DeserializeOwned + Send + 'static> Together<X> {
+    /// Runs one worker for each socket until SIGTERM or SIGINT, then drains. SIGHUP reloads the app.
+    ///
+    /// # Errors
+    /// When no worker ever served.
+    pub async fn run(self, signals: Signals, events: Arc<dyn EventSink>) -> Result<Stopped, SuperviseError> {
+        let Self { listeners, orders, command, admin, about, read } = self;
+        let policy = Policy { stop_timeout: orders.http.drain_timeout + LEAVE, ..Policy::default() };
+        let supervisor = Supervisor::new(listeners, program(&command, orders)?, policy);
+        let handle = supervisor.handle();
+        let (reload, reloads) = Reloads::new(signals.hangup);
+        let office = Office { about: about.clone(), supervisor: handle.clone(), reload };
+        let told = Arc::clone(&events);
+        let tell = move |worker, change: WorkerChange| told.emit(Event::Worker { worker, change });
+        let reloading = reloads.work(&read, &*events, async |orders, node| {
+            let app = Arc::clone(node.app());
+            // It only had to be seen that it compiles: the workers load it from the cache.
+            drop(node);
+            let program = program(&command, orders).map_err(|error| ReloadError::Refused(error.to_string()))?;
+            match handle.renew(program).await {
+                Renewal::Done { generation } => {
+                    about.renew(&app);
+                    Ok(generation)
+                }
+                Renewal::RolledBack { why } => Err(ReloadError::RolledBack(why)),
+                Renewal::Refused { why } => Err(ReloadError::Refused(why.to_owned())),
+            }
+        });
+        tokio::select! {
+            stopped = supervisor.run_with(signals.stop, tell) => stopped,
+            never = pin!(reloading) => never,
+            never = pin!(answer(admin, office)) => never,
+        }
+    }
+}
+
+impl<X> std::fmt::Debug for Together<X> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Together")
+            .field("listeners", &self.listeners)
+            .field("admin", &self.admin)
+            .finish_non_exhaustive()
+    }
+}
+
+fn program<X: Serialize + DeserializeOwned>(command: &str, orders: Orders<X>) -> io::Result<WorkerProgram> {
+    let posted = orders.post()?;
+    let program = WorkerProgram::this_executable([command.into(), posted.path().into_os_string()]);
+    Ok(program.keeping(posted))
+}
+
+/// Answers those who ask after a node, for as long as it is polled.
+pub(crate) async fn answer<N>(admin: Option<AdminSocket>, steward: impl Steward) -> N {
+    if let Some(socket) = admin {
+        admin::serve(socket, steward).await;
+    }
+    pending().await
+}
+
+/// A supervisor's answers to those who ask after its node.
+#[derive(Clone)]
+struct Office {
+    about: About,
+    supervisor: SupervisorHandle,
+    reload: ReloadHandle,
+}
+
+impl Steward for Office {
+    async fn node(&self) -> NodeStatus {
+        let workers = self.supervisor.ask_all(Ask::State, ANSWER_TIME).await;
+        self.about.node(workers.into_iter().map(|(status, _)| status).collect())
+    }
+
+    async fn components(&self) -> ComponentsStatus {
+        let mut sum = ComponentsStatus::default();
+        for (status, answer) in self.supervisor.ask_all(Ask::State, ANSWER_TIME).await {
+            match answer {
+                Some(Answer::State(report)) => sum.add(report),
+                Some(Answer::Refused(_)) | None => sum.unanswered.push(status.worker),
+            }
+        }
+        sum
+    }
+
+    fn reload(&self) -> impl Future<Output = Result<Reloaded, ReloadError>> + Send {
+        self.reload.reload()
+    }
+}
