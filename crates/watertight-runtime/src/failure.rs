@@ -91,6 +91,10 @@ pub(crate) fn budget(kind: FailureKind, component: &Component) -> CallError {
             "{} calls run and {} wait already: raise component.{name}.budget.concurrency or queue",
             spent.concurrency, spent.queue
         ),
+        FailureKind::Shed => format!(
+            "it would have waited past its deadline, {} calls running: raise component.{name}.budget.concurrency",
+            spent.concurrency
+        ),
         FailureKind::Injected => "a drill made it fail".to_owned(),
         FailureKind::DeadHandle => "the cell that made this resource is gone".to_owned(),
         FailureKind::Trap
@@ -102,7 +106,6 @@ pub(crate) fn budget(kind: FailureKind, component: &Component) -> CallError {
         | FailureKind::Host
         | FailureKind::WallLost
         | FailureKind::BreakerOpen
-        | FailureKind::Shed
         | FailureKind::Down => kind.to_string(),
     };
     CallError { kind, component: name.clone(), detail }
