@@ -205,6 +205,7 @@ impl From<WorkerError> for Failure {
             WorkerError::Node(error) => error.into(),
             WorkerError::Serve(error) => error.into(),
             WorkerError::Seat(_) => Self::new(Exit::Usage, message),
+            WorkerError::Down(_) => Self::new(Exit::AppDown, message),
             WorkerError::Orders(_) | WorkerError::Io(_) => Self::new(Exit::Internal, message),
         }
     }

@@ -16,7 +16,6 @@
 mod cell;
 mod clocks;
 pub mod command;
-mod disk;
 mod env;
 mod filesystem;
 #[cfg(test)]
@@ -32,7 +31,6 @@ mod stdio;
 
 pub use self::{
     cell::HostCell,
-    disk::SharedLedgers,
     host::WasiHost,
     stdio::{Console, Output},
 };

@@ -233,7 +233,6 @@ fn weight(record: &Record) -> usize {
         | Event::LogCut { .. }
         | Event::Supervised { .. }
         | Event::Demoted { .. }
-        | Event::Breaker { .. }
         | Event::Dropped { .. } => 0,
     };
     size_of::<Record>() + text

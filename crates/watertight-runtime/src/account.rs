@@ -123,6 +123,11 @@ impl Account {
         self.memory.denied.load(Relaxed)
     }
 
+    /// Bytes that count for `budget.memory` now.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        self.memory.used.load(Relaxed) as u64
+    }
+
     /// What the cell uses now.
     #[must_use]
     pub fn usage(&self) -> CellUsage {

@@ -15,6 +15,7 @@ use watertight_model::{
     event::EventSink,
     failure::CallError,
     fault::FaultPlan,
+    health::ComponentHealth,
     usage::{ComponentUsage, Usage},
 };
 
@@ -25,12 +26,14 @@ use crate::{
     compile::{self, CompileError, Needs},
     engine::{self, EngineKind, Engines},
     gate::Gate,
+    health,
     host::{CellData, Host},
     inject::Faults,
     membrane::{self, EdgeError, ExportedFunction, Proxy, ResourceIds},
     pool::{self, MachineLimits, PoolError, PoolPlan},
     resident::Residents,
     root::Root,
+    supervise::Office,
 };
 
 /// Components of one app, assembled and compiled, with the pools they need. Nothing runs yet.
@@ -55,6 +58,9 @@ pub(crate) struct LoadedApp<T: CellData> {
     host: Arc<dyn Host<T>>,
     events: Arc<dyn EventSink>,
     faults: Faults,
+    office: Office,
+    /// Residents whose resources a call tree may hold.
+    binding: Vec<ComponentId>,
 }
 
 /// One component of a loaded app.
@@ -66,6 +72,8 @@ pub(crate) struct Loaded<T: CellData> {
     pub(crate) living: Arc<Living>,
     /// Its cells have a task each: it uses component-model async.
     pub(crate) driven: bool,
+    /// It exports resources: a call tree holds on to the resident that it got them from.
+    pub(crate) hands_out: bool,
 }
 
 /// Why an app cannot be loaded: everything that is wrong with it.
@@ -173,13 +181,25 @@ impl CompiledApp {
         let first = self.pools.first().map_or(EngineKind::Sync, |pool| pool.engine);
         let engines = Engines::start(&self.pools).map_err(|error| vec![LoadError::Engine { engine: first, error }])?;
         let components = self.load(&engines)?;
-        let linked = self.link_all(&components, &*host);
+        let office = Office::new(&self.app);
+        let linked = self.link_all(&components, &*host, &office);
         if linked.is_err() {
             components.iter().for_each(forget_plans);
         }
         let components = linked?;
         let model = Arc::clone(&self.app);
-        Ok(RunningApp(Arc::new(LoadedApp { model, components, engines, host, events, faults: Faults::default() })))
+        let binds = |spec: &&model::Component| spec.is_resident() && components[spec.id.0 as usize].hands_out;
+        let binding = model.components.iter().filter(binds).map(|spec| spec.id).collect();
+        Ok(RunningApp(Arc::new(LoadedApp {
+            model,
+            components,
+            engines,
+            host,
+            events,
+            faults: Faults::default(),
+            office,
+            binding,
+        })))
     }
 
     /// Links every component that has cells.
@@ -187,6 +207,7 @@ impl CompiledApp {
         &self,
         components: &[Component],
         host: &dyn Host<T>,
+        office: &Office,
     ) -> Result<Vec<Loaded<T>>, Vec<LoadError>> {
         let mut exports: Vec<Vec<ExportedFunction>> = vec![Vec::new(); components.len()];
         let mut ids = ResourceIds::default();
@@ -211,11 +232,13 @@ impl CompiledApp {
             .zip(exports)
             .zip(&self.app.components)
             .filter_map(|((pre, exports), spec)| {
+                let pre = pre.or_else(|| stand_in.clone())?;
                 Some(Loaded {
-                    pre: pre.or_else(|| stand_in.clone())?,
+                    hands_out: hands_out(pre.component()),
+                    pre,
                     exports,
-                    gate: Gate::new(spec.budget.concurrency, spec.budget.queue),
-                    residents: Residents::default(),
+                    gate: Gate::new(spec.calls_at_once(), spec.budget.queue),
+                    residents: Residents::new(spec.residence.recycle, office.teller()),
                     living: Arc::default(),
                     driven: self.needs[spec.id.0 as usize].asynchronous,
                 })
@@ -266,6 +289,22 @@ impl CompiledApp {
         membrane::link(&mut linker, &self.app, spec, components, exports, ids)?;
         linker.instantiate_pre(component).map_err(failed)
     }
+}
+
+/// Whether a component exports resources.
+fn hands_out(component: &Component) -> bool {
+    let engine = component.engine();
+    component.component_type().exports(engine).any(|(_, export)| match export.ty {
+        ComponentItem::ComponentInstance(instance) => {
+            instance.exports(engine).any(|(_, export)| matches!(export.ty, ComponentItem::Resource(_)))
+        }
+        ComponentItem::Resource(_) => true,
+        ComponentItem::ComponentFunc(_)
+        | ComponentItem::CoreFunc(_)
+        | ComponentItem::Module(_)
+        | ComponentItem::Component(_)
+        | ComponentItem::Type(_) => false,
+    })
 }
 
 /// Bytes of a page of linear memory.
@@ -350,6 +389,30 @@ impl<T: CellData> RunningApp<T> {
         self.0.faults.plan()
     }
 
+    /// Starts the residents, and waits until each is up or could not be started the first time. Needs a Tokio runtime, which has to
+    /// last as long as the app. What is not warmed begins with the first call.
+    pub async fn warm(&self) {
+        Office::begin(&self.0);
+        self.0.office.ready().await;
+    }
+
+    /// Stops the residents, in the reverse of the order of their start: each finishes the calls it has, for some seconds.
+    pub async fn stop(&self) {
+        self.0.office.stop().await;
+    }
+
+    /// Waits until the app as a whole has given up on its residents, by the intensity that the manifest gives it.
+    pub async fn down(&self) {
+        self.0.office.down().await;
+    }
+
+    /// How each component is.
+    #[must_use]
+    pub fn health(&self) -> Vec<ComponentHealth> {
+        let cells = self.0.model.components.iter().filter(|spec| spec.wall == Wall::Cell);
+        cells.map(|spec| health::of(&self.0, spec)).collect()
+    }
+
     /// A component, linked and ready to be instantiated: for looking up its exports once.
     #[must_use]
     pub fn instance_pre(&self, component: ComponentId) -> &InstancePre<T> {
@@ -423,6 +486,14 @@ impl<T: CellData> LoadedApp<T> {
 
     pub(crate) fn faults(&self) -> &Faults {
         &self.faults
+    }
+
+    pub(crate) fn office(&self) -> &Office {
+        &self.office
+    }
+
+    pub(crate) fn binding(&self) -> &[ComponentId] {
+        &self.binding
     }
 
     pub(crate) fn engines(&self) -> &Engines {

@@ -23,13 +23,15 @@ use watertight_model::{
     app::{App, Component, ComponentId, Lifetime},
     event::{CellEnd, CellId, Denial, Event, EventSink, Failure, LogStream},
     failure::{CallError, FailureKind},
+    supervision::End,
 };
 
 use crate::{
     account::{Account, Alive, MemoryLimit},
     app::LoadedApp,
     clock::{Moment, nanos},
-    failure::{self, Interrupted},
+    cut::Cut,
+    failure::{self, ExitStatus, Interrupted},
     host::CellData,
     inject::{self, Sabotage},
     membrane::{ExportedFunction, Frame, Proxy, Pumps, TypedExport},
@@ -55,6 +57,8 @@ pub struct CellCore<T: CellData> {
     cpu_budget: u64,
     /// Nanoseconds of cpu after which it goes on at lower priority.
     slice: u64,
+    /// How it is ended while it runs, if it is a resident.
+    cut: Option<Arc<Cut>>,
     denied: Vec<String>,
     /// What a drill does to the next call.
     pub(crate) sabotage: Option<Sabotage>,
@@ -91,6 +95,7 @@ impl<T: CellData> CellCore<T> {
             account,
             cpu_budget: nanos(component.budget.cpu),
             slice: nanos(component.budget.slice),
+            cut: component.is_resident().then(Arc::default),
             denied: Vec::new(),
             sabotage: None,
         }
@@ -162,6 +167,9 @@ impl<T: CellData> CellCore<T> {
         }
         let now = Moment::now();
         let stop = |kind| Err(Interrupted { kind }.into());
+        if self.cut.as_ref().is_some_and(|cut| cut.is_made()) {
+            return stop(FailureKind::Down);
+        }
         if now >= self.deadline {
             return stop(FailureKind::Deadline);
         }
@@ -206,12 +214,15 @@ pub(crate) struct Cell<T: CellData> {
     model: Arc<App>,
     component: ComponentId,
     cpu: Arc<CpuAccount>,
+    cut: Option<Arc<Cut>>,
     account: Arc<Account>,
     _alive: Alive,
     exports: Box<[Option<TypedExport>]>,
     /// A call is running, or was cut off in the middle.
     entered: bool,
     end: CellEnd,
+    /// It ended of its own will.
+    exited: bool,
 }
 
 impl<T: CellData> Cell<T> {
@@ -226,12 +237,13 @@ impl<T: CellData> Cell<T> {
         let mut core = CellCore::new(spec, Arc::clone(app.events()));
         core.deadline = deadline;
         let (id, cpu, account) = (core.id, Arc::clone(&core.cpu), Arc::clone(&core.account));
+        let cut = core.cut.clone();
         let data = app.host().furnish(spec, core).map_err(|error| failure::classify(&error, spec, false))?;
         let mut store = Store::new(loaded.pre.engine(), data);
         store.limiter(|data| &mut data.core_mut().memory);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|mut store| store.data_mut().core_mut().tick());
-        let made = run(pin!(loaded.pre.instantiate_async(&mut store)), &cpu, deadline, Moment::now()).await;
+        let made = run(pin!(loaded.pre.instantiate_async(&mut store)), &cpu, None, deadline, Moment::now()).await;
         let instance = made.map_err(|error| {
             let error = failure::classify(&error, spec, account.memory_denied());
             store.data().core().tell_failure(&error);
@@ -248,11 +260,13 @@ impl<T: CellData> Cell<T> {
             model: Arc::clone(app.model()),
             component,
             cpu,
+            cut,
             _alive: loaded.living.add(Arc::clone(&account)),
             account,
             exports,
             entered: false,
             end: CellEnd::Done,
+            exited: false,
         }))
     }
 
@@ -278,6 +292,24 @@ impl<T: CellData> Cell<T> {
         !self.entered && matches!(self.end, CellEnd::Done)
     }
 
+    /// How it ended, if it may not be entered again.
+    pub(crate) fn fate(&self) -> Option<End> {
+        match self.end {
+            CellEnd::Ejected(_) if self.exited => Some(End::Normal),
+            CellEnd::Ejected(kind) => Some(End::Failed(kind)),
+            CellEnd::Done => self.entered.then_some(End::CutOff),
+        }
+    }
+
+    pub(crate) fn account(&self) -> &Arc<Account> {
+        &self.account
+    }
+
+    /// How to end it while it runs, if it is a resident.
+    pub(crate) fn cut(&self) -> Option<&Arc<Cut>> {
+        self.cut.as_ref()
+    }
+
     /// Gives the cell to a call tree until [`Cell::leave`].
     pub(crate) fn join(&mut self, tree: Arc<Tree<T>>, deadline: Moment) {
         let core = self.store.data_mut().core_mut();
@@ -288,6 +320,11 @@ impl<T: CellData> Cell<T> {
     /// Takes the cell out of its call tree.
     pub(crate) fn leave(&mut self) {
         self.store.data_mut().core_mut().tree = None;
+    }
+
+    /// Gives it up in the middle of a call, whose caller has gone: it may not be entered again.
+    pub(crate) fn abandon(&mut self) {
+        self.entered = true;
     }
 
     /// Prepares a cell that outlives call trees for one that it has joined: the cpu budget begins anew, and what the holders of its
@@ -330,15 +367,22 @@ impl<T: CellData> Cell<T> {
         if self.is_sabotaged() {
             Box::pin(self.struck(deadline)).await?;
         }
-        let called = run(pin!(typed.call(&mut self.store, arguments)), &self.cpu, deadline, began).await;
+        let called =
+            run(pin!(typed.call(&mut self.store, arguments)), &self.cpu, self.cut.as_deref(), deadline, began).await;
         self.left(called)
     }
 
     /// Drops a resource that this cell made.
     pub(crate) async fn drop_resource(&mut self, resource: ResourceAny, deadline: Moment) -> Result<(), CallError> {
         self.enter();
-        let dropped =
-            run(pin!(resource.resource_drop_async(&mut self.store)), &self.cpu, deadline, Moment::now()).await;
+        let dropped = run(
+            pin!(resource.resource_drop_async(&mut self.store)),
+            &self.cpu,
+            self.cut.as_deref(),
+            deadline,
+            Moment::now(),
+        )
+        .await;
         self.left(dropped)
     }
 
@@ -352,7 +396,9 @@ impl<T: CellData> Cell<T> {
         if self.is_sabotaged() {
             Box::pin(self.struck(deadline)).await?;
         }
-        let ran = run(pin!(run_in(&mut self.store, self.instance)), &self.cpu, deadline, Moment::now()).await;
+        let ran =
+            run(pin!(run_in(&mut self.store, self.instance)), &self.cpu, self.cut.as_deref(), deadline, Moment::now())
+                .await;
         self.left(ran)
     }
 
@@ -363,7 +409,14 @@ impl<T: CellData> Cell<T> {
     ) -> Result<R, CallError> {
         self.enter();
         let far = Moment::now().plus(MAX_RUN);
-        let ran = run(pin!(async { self.store.run_concurrent(calls).await? }), &self.cpu, far, Moment::now()).await;
+        let ran = run(
+            pin!(async { self.store.run_concurrent(calls).await? }),
+            &self.cpu,
+            self.cut.as_deref(),
+            far,
+            Moment::now(),
+        )
+        .await;
         self.left(ran)
     }
 
@@ -378,7 +431,8 @@ impl<T: CellData> Cell<T> {
 
     /// Does to the entered cell what a drill wants.
     async fn struck(&mut self, deadline: Moment) -> Result<(), CallError> {
-        let struck = run(pin!(inject::strike(&mut self.store)), &self.cpu, deadline, Moment::now()).await;
+        let struck =
+            run(pin!(inject::strike(&mut self.store)), &self.cpu, self.cut.as_deref(), deadline, Moment::now()).await;
         match struck {
             Ok(()) => Ok(()),
             Err(error) => self.left(Err(error)),
@@ -397,8 +451,11 @@ impl<T: CellData> Cell<T> {
 
     /// Classifies a failure and remembers whether it poisoned the cell.
     pub(crate) fn fail(&mut self, error: &wasmtime::Error) -> CallError {
+        // Whatever broke a guest off in the middle has broken the cell.
+        let interrupted = error.is::<Interrupted>();
+        self.exited = error.downcast_ref::<ExitStatus>().is_some_and(|status| status.0 == 0);
         let error = failure::classify(error, self.spec(), self.account.memory_denied());
-        if error.kind.poisons() {
+        if error.kind.poisons() || interrupted {
             self.end = CellEnd::Ejected(error.kind);
             self.store.data().core().tell_failure(&error);
         }
@@ -434,15 +491,25 @@ impl<T: CellData> fmt::Debug for Cell<T> {
     }
 }
 
-/// Runs guest code: its time is charged to `cpu`, it is given up when the deadline passes, and a panic in it becomes an error.
+/// Runs guest code: its time is charged to `cpu`, it is given up when the deadline passes or it is cut, and a panic in it becomes an
+/// error.
 async fn run<R>(
     guest: Pin<&mut impl Future<Output = wasmtime::Result<R>>>,
     cpu: &CpuAccount,
+    cut: Option<&Cut>,
     deadline: Moment,
     began: Moment,
 ) -> wasmtime::Result<R> {
-    let guarded = AssertUnwindSafe(guest).catch_unwind();
-    match meter::until(Metered::new(guarded, cpu, began), deadline).await {
+    let metered = Metered::new(AssertUnwindSafe(guest).catch_unwind(), cpu, began);
+    let ended = match cut {
+        None => meter::until(metered, deadline).await,
+        Some(cut) => match meter::until(cut.unless_made(pin!(metered)), deadline).await {
+            Some(None) => return Err(Interrupted { kind: FailureKind::Down }.into()),
+            Some(ended) => ended,
+            None => None,
+        },
+    };
+    match ended {
         Some(Ok(result)) => result,
         Some(Err(_panic)) => Err(Interrupted { kind: FailureKind::HostPanic }.into()),
         None => Err(Interrupted { kind: FailureKind::Deadline }.into()),

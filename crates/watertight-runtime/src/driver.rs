@@ -1,8 +1,8 @@
 //! Drivers: the task of a cell whose component uses component-model async.
 //!
 //! Such a cell may have several calls in flight, and goes on working after a call has returned while streams or futures are
-//! open. So its store belongs to one task, which takes jobs, and to nobody else (invariant 8). The task ends when the last sender of
-//! jobs is gone, or when the cell fails; then every call in flight fails with it.
+//! open. So its store belongs to one task, which takes jobs, and to nobody else (invariant 8); a root call borrows the cell from it as a
+//! whole. The task ends when the last sender of jobs is gone, or when the cell fails; then every call in flight fails with it.
 
 use std::{
     collections::VecDeque,
@@ -18,9 +18,11 @@ use watertight_model::{
     app::ComponentId,
     event::CellId,
     failure::{CallError, FailureKind},
+    supervision::{End, Run},
 };
 
 use crate::{
+    app::LoadedApp,
     cell::Cell,
     clock::Moment,
     demote::Demotable,
@@ -51,12 +53,22 @@ struct Job<T: CellData> {
     deadline: Moment,
     work: Work,
     done: oneshot::Sender<Answer>,
+    /// For [`Work::Lend`]: where the cell goes.
+    lend: Option<oneshot::Sender<Borrowed<T>>>,
 }
 
 /// What a driver is asked to do.
 pub(crate) enum Work {
     Call(ExportedFunction, Frame, Option<Sabotage>),
     Drop(ResourceAny),
+    /// Let a root call have the cell.
+    Lend,
+}
+
+/// A cell on loan from its driver, who waits for it.
+pub(crate) struct Borrowed<T: CellData> {
+    pub(crate) cell: Box<Cell<T>>,
+    pub(crate) back: oneshot::Sender<Box<Cell<T>>>,
 }
 
 /// What a driver has to say to a job.
@@ -87,14 +99,14 @@ impl<T: CellData> Clone for Driver<T> {
 }
 
 impl<T: CellData> Driver<T> {
-    /// Gives a cell a task of its own.
-    pub(crate) fn start(cell: Box<Cell<T>>) -> Self {
+    /// Gives a cell a task of its own. `farewell` is dropped with what it was told, after the cell is gone.
+    pub(crate) fn start(cell: Box<Cell<T>>, farewell: Option<Farewell<T>>) -> Self {
         let (jobs, queue) = mpsc::channel(MAX_JOBS);
         let obituary = Arc::new(Mutex::new(None));
         let driver = Self { jobs, component: cell.component(), cell: cell.id(), obituary: Arc::clone(&obituary) };
         // Its calls have deadlines, the task has none.
         let (slice, far) = (Slice::new(Duration::MAX), Moment::from_nanos(u64::MAX));
-        let task = drive(cell, queue, obituary, Arc::clone(&slice));
+        let task = drive(farewell, cell, queue, obituary, Arc::clone(&slice));
         tokio::spawn(Demotable::new(slice, far, task));
         driver
     }
@@ -111,7 +123,7 @@ impl<T: CellData> Driver<T> {
     /// Has the cell do something.
     pub(crate) async fn work(&self, tree: &Arc<Tree<T>>, work: Work, deadline: Moment) -> Answer {
         let (done, answer) = oneshot::channel();
-        let job = Job { tree: Arc::downgrade(tree), deadline, work, done };
+        let job = Job { tree: Arc::downgrade(tree), deadline, work, done, lend: None };
         let answered = async {
             match self.jobs.send(job).await {
                 Ok(()) => {}
@@ -134,6 +146,45 @@ impl<T: CellData> Driver<T> {
     }
 }
 
+impl<T: CellData> Driver<T> {
+    /// Borrows the cell, when it has come to rest. None where the cell is gone, or does not rest within the deadline.
+    pub(crate) async fn borrow(
+        &self,
+        tree: &Arc<Tree<T>>,
+        deadline: Moment,
+    ) -> Result<Option<Borrowed<T>>, FailureKind> {
+        let ((done, _answer), (lend, lent)) = (oneshot::channel(), oneshot::channel());
+        let job = Job { tree: Arc::downgrade(tree), deadline, work: Work::Lend, done, lend: Some(lend) };
+        let asked = async {
+            self.jobs.send(job).await.ok()?;
+            lent.await.ok()
+        };
+        meter::until(asked, deadline).await.ok_or(FailureKind::Deadline)
+    }
+}
+
+/// Tells a resident's seat that its driver has ended; it has to be the last thing that the driver lets go of.
+pub(crate) struct Farewell<T: CellData> {
+    app: Weak<LoadedApp<T>>,
+    component: ComponentId,
+    run: Run,
+    end: Option<End>,
+}
+
+impl<T: CellData> Farewell<T> {
+    pub(crate) fn new(app: &Arc<LoadedApp<T>>, component: ComponentId, run: Run) -> Self {
+        Self { app: Arc::downgrade(app), component, run, end: None }
+    }
+}
+
+impl<T: CellData> Drop for Farewell<T> {
+    fn drop(&mut self) {
+        if let Some(app) = self.app.upgrade() {
+            app.component(self.component).residents.ended(self.run, self.end);
+        }
+    }
+}
+
 impl Answer {
     fn dropped() -> Self {
         Self::Done(Done { results: Ok(Frame::default()), back: Vec::new() })
@@ -151,57 +202,83 @@ const GRACE: Duration = Duration::from_millis(5);
 
 /// The driver's task.
 async fn drive<T: CellData>(
-    mut cell: Box<Cell<T>>,
+    // Dropped last: arguments go in the reverse of their order.
+    mut farewell: Option<Farewell<T>>,
+    cell: Box<Cell<T>>,
     queue: mpsc::Receiver<Job<T>>,
     obituary: Arc<Mutex<Option<CallError>>>,
     slice: Arc<Slice>,
 ) {
     let mut queue = Queue { incoming: queue, later: VecDeque::new() };
+    let mut resting = Some(cell);
     while let Some(job) = queue.next().await {
-        let Some(tree) = job.tree.upgrade() else {
-            if let Work::Drop(resource) = job.work {
-                cell.bury(resource);
-            }
-            continue;
-        };
-        cell.join(Arc::clone(&tree), job.deadline);
-        if let Err(error) = cell.begin_tree(&tree, job.deadline).await {
-            // What another call tree left behind broke it: this one has done nothing yet.
-            *obituary.lock() = Some(error);
-            queue.later.push_front(job);
-            drop(cell);
-            return queue.hand_back();
-        }
-        let spent = cell.spent_nanos();
-        let ran = match job.work {
-            Work::Drop(resource) => {
-                let dropped = cell.drop_resource(resource, job.deadline).await;
-                // Who dropped the handle has gone on already, or does not mind.
-                let _ = job.done.send(Answer::dropped());
-                dropped.map(|()| Ran::Out)
-            }
-            Work::Call(function, arguments, sabotage) => {
-                let first = Call { function, arguments, sabotage, deadline: job.deadline, done: job.done };
-                cell.run_concurrent(async |accessor| run_calls(accessor, first, &tree, &mut queue).await).await
-            }
-        };
-        tree.slice.charge(cell.spent_nanos().saturating_sub(spent));
-        // What comes next may be another call tree's.
-        slice.release();
-        match ran {
-            Ok(Ran::Out) => cell.leave(),
-            Ok(Ran::CutOff) => {
-                // The cell is in the middle of a call, and cannot be entered again.
-                drop(cell);
-                return queue.hand_back();
-            }
-            Err(error) => {
-                *obituary.lock() = Some(error);
-                drop(cell);
-                return queue.hand_back();
+        let Some(cell) = resting.take() else { return queue.hand_back(Some(job)) };
+        let (cell, unserved) = serve(cell, job, &mut queue, &obituary, &slice).await;
+        match cell {
+            Some(cell) if cell.is_sound() => resting = Some(cell),
+            // It is in the middle of a call, or has failed, and cannot be entered again. Whoever borrowed it may have lost it.
+            broken => {
+                if let Some(farewell) = &mut farewell {
+                    farewell.end = broken.as_ref().and_then(|cell| cell.fate());
+                }
+                drop(broken);
+                return queue.hand_back(unserved);
             }
         }
     }
+}
+
+/// Does a job, and those of the same call tree that come meanwhile. A job that comes back was not begun.
+async fn serve<T: CellData>(
+    mut cell: Box<Cell<T>>,
+    job: Job<T>,
+    queue: &mut Queue<T>,
+    obituary: &Mutex<Option<CallError>>,
+    slice: &Slice,
+) -> (Option<Box<Cell<T>>>, Option<Job<T>>) {
+    let Some(tree) = job.tree.upgrade() else {
+        if let Work::Drop(resource) = job.work {
+            cell.bury(resource);
+        }
+        return (Some(cell), None);
+    };
+    if let Some(lend) = job.lend {
+        let (back, returned) = oneshot::channel();
+        return match lend.send(Borrowed { cell, back }) {
+            Ok(()) => (returned.await.ok(), None),
+            // Who wanted it has given up.
+            Err(unused) => (Some(unused.cell), None),
+        };
+    }
+    cell.join(Arc::clone(&tree), job.deadline);
+    if let Err(error) = cell.begin_tree(&tree, job.deadline).await {
+        // What another call tree left behind broke it: this one has done nothing yet.
+        *obituary.lock() = Some(error);
+        return (Some(cell), Some(job));
+    }
+    let spent = cell.spent_nanos();
+    let ran = match job.work {
+        Work::Lend => Ok(Ran::Out),
+        Work::Drop(resource) => {
+            let dropped = cell.drop_resource(resource, job.deadline).await;
+            // Who dropped the handle has gone on already, or does not mind.
+            let _ = job.done.send(Answer::dropped());
+            dropped.map(|()| Ran::Out)
+        }
+        Work::Call(function, arguments, sabotage) => {
+            let first = Call { function, arguments, sabotage, deadline: job.deadline, done: job.done };
+            cell.run_concurrent(async |accessor| run_calls(accessor, first, &tree, queue).await).await
+        }
+    };
+    tree.slice.charge(cell.spent_nanos().saturating_sub(spent));
+    // What comes next may be another call tree's.
+    slice.release();
+    match ran {
+        Ok(Ran::Out) => cell.leave(),
+        Ok(Ran::CutOff) => cell.abandon(),
+        Err(error) => *obituary.lock() = Some(error),
+    }
+    (Some(cell), None)
 }
 
 /// How a run of calls ended, if none failed.
@@ -226,10 +303,10 @@ impl<T: CellData> Queue<T> {
         }
     }
 
-    /// Gives back what was not begun.
-    fn hand_back(mut self) {
+    /// Gives back what was not begun, `first` before the others.
+    fn hand_back(mut self, first: Option<Job<T>>) {
         self.incoming.close();
-        let waiting = std::mem::take(&mut self.later).into_iter();
+        let waiting = first.into_iter().chain(std::mem::take(&mut self.later));
         for job in waiting.chain(std::iter::from_fn(|| self.incoming.try_recv().ok())) {
             let _ = job.done.send(Answer::Unserved(job.work));
         }
@@ -263,15 +340,15 @@ async fn run_calls<T: CellData>(
             biased;
             Some(ended) = running.next(), if !running.is_empty() => ended?,
             job = queue.incoming.recv(), if open => match job {
-                Some(Job { tree: of, deadline, work: Work::Call(function, arguments, sabotage), done }) if std::ptr::eq(of.as_ptr(), Arc::as_ptr(tree)) => {
+                Some(Job { tree: of, deadline, work: Work::Call(function, arguments, sabotage), done, .. }) if std::ptr::eq(of.as_ptr(), Arc::as_ptr(tree)) => {
                     last_deadline = last_deadline.max(deadline);
                     accessor.with(|mut access| access.data_mut().core_mut().deadline = last_deadline);
                     running.push(run_call(accessor, tree, Call { function, arguments, sabotage, deadline, done }));
                 }
-                Some(Job { tree, deadline, work: work @ Work::Drop(_), done }) => {
+                Some(Job { tree, deadline, work: work @ Work::Drop(_), done, .. }) => {
                     // Who drops a handle may be the one that these calls wait for, and must not wait for them.
                     let _ = done.send(Answer::dropped());
-                    queue.later.push_back(Job { tree, deadline, work, done: oneshot::channel().0 });
+                    queue.later.push_back(Job { tree, deadline, work, done: oneshot::channel().0, lend: None });
                 }
                 Some(job) => queue.later.push_back(job),
                 None => open = false,

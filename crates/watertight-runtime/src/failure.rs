@@ -5,7 +5,7 @@ use watertight_model::{
     failure::{CallError, FailureKind},
 };
 
-use crate::{inject::Injected, membrane::Malformed};
+use crate::{inject::Injected, membrane::Malformed, resident::Refused};
 
 /// The runtime itself broke off a guest.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -91,12 +91,9 @@ pub(crate) fn budget(kind: FailureKind, component: &Component) -> CallError {
             "{} calls run and {} wait already: raise component.{name}.budget.concurrency or queue",
             spent.concurrency, spent.queue
         ),
-        FailureKind::Shed => format!(
-            "it would have waited past its deadline, {} calls running: raise component.{name}.budget.concurrency",
-            spent.concurrency
-        ),
         FailureKind::Injected => "a drill made it fail".to_owned(),
         FailureKind::DeadHandle => "the cell that made this resource is gone".to_owned(),
+        FailureKind::Down => "it was stopped in the middle of the call".to_owned(),
         FailureKind::Trap
         | FailureKind::StackOverflow
         | FailureKind::BadValue
@@ -106,9 +103,18 @@ pub(crate) fn budget(kind: FailureKind, component: &Component) -> CallError {
         | FailureKind::Host
         | FailureKind::WallLost
         | FailureKind::BreakerOpen
-        | FailureKind::Down => kind.to_string(),
+        | FailureKind::Shed => kind.to_string(),
     };
     CallError { kind, component: name.clone(), detail }
+}
+
+/// The failure of a call that got no resident.
+pub(crate) fn refused(refused: Refused, component: &Component) -> CallError {
+    let kind = refused.kind();
+    match refused {
+        Refused::Down(detail) => CallError { kind, component: component.name.clone(), detail },
+        Refused::Late | Refused::Dead => budget(kind, component),
+    }
 }
 
 /// A guest ended itself by an exit; the host crate says so with this, so that it can be told from a trap.

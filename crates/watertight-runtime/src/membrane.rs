@@ -39,7 +39,7 @@ use watertight_model::{
 pub use self::link::{EdgeError, Uncarried};
 pub(crate) use self::{
     frame::Frame,
-    handles::{Entry, Lent, Proxy, StoreAccess, pack, restore, take_back, unpack},
+    handles::{Entry, Lent, Proxy, StoreAccess, maker, pack, restore, take_back, unpack},
     link::{ExportedFunction, ResourceIds, TypedExport, link},
     malformed::Malformed,
     plans::forget,
@@ -161,7 +161,10 @@ impl Callable {
         };
         let (mut callee, began) = match tree.callee_at_rest(self.component, deadline) {
             Some(callee) => (callee, began),
-            None => (Box::pin(tree.callee(self.component, deadline)).await?, Moment::now()),
+            None => {
+                let maker = maker(&arguments, caller, self.component);
+                (Box::pin(tree.callee(self.component, maker, deadline)).await?, Moment::now())
+            }
         };
         if let Some(sabotage) = sabotage {
             callee.sabotage(sabotage);

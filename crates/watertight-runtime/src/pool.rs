@@ -173,7 +173,13 @@ fn share(app: &App, id: ComponentId, roots: &[(ComponentId, u32)]) -> Share {
     let component = app.component(id);
     let own = component.budget.concurrency;
     let (cells, because) = match component.lifetime {
-        Lifetime::Call | Lifetime::Resident => (own, "its own concurrency".to_owned()),
+        Lifetime::Call => (own, "its own concurrency".to_owned()),
+        Lifetime::Resident => {
+            let (cells, instances) = (component.residence.most_cells(), component.residence.instances);
+            let because =
+                if cells > instances { "its instances, and one that takes another's place" } else { "its instances" };
+            (cells, because.to_owned())
+        }
         Lifetime::Request => {
             let reaching: Vec<_> = roots.iter().filter(|(root, _)| reaches(app, *root, id)).collect();
             let trees = reaching.iter().map(|(_, trees)| *trees).fold(0, u32::saturating_add).max(1);

@@ -19,6 +19,7 @@ use crate::{
     failure,
     host::CellData,
     inject,
+    supervise::Office,
     tree::{Loan, Tree},
 };
 
@@ -42,6 +43,7 @@ struct Ended<T: CellData> {
 impl<T: CellData> Root<T> {
     pub(crate) async fn enter(app: &Arc<LoadedApp<T>>, component: ComponentId) -> Result<Self, CallError> {
         let began = Moment::now();
+        Office::begin(app);
         let busy = app.engines().busy();
         let tree = Tree::new(Arc::clone(app), component);
         let deadline = root_deadline(app.spec(component));

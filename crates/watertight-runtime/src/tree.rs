@@ -14,24 +14,26 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use watertight_model::{
     app::{ComponentId, Lifetime},
     event::{CellId, TreeId},
     failure::{CallError, FailureKind},
+    supervision::Run,
 };
 
 use crate::{
     app::LoadedApp,
     cell::Cell,
     clock::Moment,
-    driver::{Answer, Done, Driver, Work},
+    driver::{Answer, Borrowed, Done, Driver, Work},
     failure,
     gate::Admitted,
     host::CellData,
     inject::Sabotage,
     membrane::{self, ExportedFunction, Frame, Lent, Proxy},
     meter,
+    resident::{Refused, Residents, Taken, Which},
     slice::Slice,
 };
 
@@ -68,12 +70,22 @@ struct SlotState<T: CellData> {
     resting: Option<Box<Cell<T>>>,
     /// The cell on loan, or a cell yet to be made.
     lent: Option<Option<CellId>>,
+    bound: Bound,
+}
+
+/// Which resident this tree holds on to, so that the handles it has from one are good for its next call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bound {
+    Free,
+    To(Run),
+    /// The tree has ended.
+    Over,
 }
 
 impl<T: CellData> Default for Slot<T> {
     fn default() -> Self {
         Self {
-            state: Mutex::new(SlotState { resting: None, lent: None }),
+            state: Mutex::new(SlotState { resting: None, lent: None, bound: Bound::Free }),
             freed: Notify::new(),
             driver: tokio::sync::Mutex::new(None),
         }
@@ -86,7 +98,7 @@ pub(crate) struct Loan<T: CellData, H: Borrow<Tree<T>>> {
     cell: Option<Box<Cell<T>>>,
     tree: H,
     component: ComponentId,
-    home: Home,
+    home: Home<T>,
 }
 
 /// The cell that is to be called.
@@ -95,7 +107,7 @@ pub(crate) enum Callee<'t, T: CellData> {
     Lent(Loan<T, &'t Tree<T>>),
     /// It has a task of its own, which several calls may share.
     Driven {
-        driver: Driver<T>,
+        driver: Chosen<'t, T>,
         component: ComponentId,
         tree: &'t Arc<Tree<T>>,
         sabotage: Option<Sabotage>,
@@ -103,15 +115,22 @@ pub(crate) enum Callee<'t, T: CellData> {
     },
 }
 
+/// A driver, and the seat that counts its calls where it has one.
+pub(crate) struct Chosen<'t, T: CellData> {
+    driver: Driver<T>,
+    seat: Option<(&'t Residents<T>, Run)>,
+}
+
 /// Where a cell goes after the call.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Home {
+enum Home<T: CellData> {
     /// It is dropped.
     Nowhere,
     /// Its slot in the call tree.
     Tree,
-    /// Its component's residents.
-    Residents,
+    /// Its seat among its component's residents.
+    Seat(Run),
+    /// The driver that has this seat.
+    Driver(Run, oneshot::Sender<Box<Cell<T>>>),
 }
 
 impl<T: CellData> Tree<T> {
@@ -141,6 +160,12 @@ impl<T: CellData> Tree<T> {
                 run.call_back();
             }
         }
+        for component in self.app.binding() {
+            let bound = std::mem::replace(&mut self.slot(*component).state.lock().bound, Bound::Over);
+            if let Bound::To(run) = bound {
+                self.app.component(*component).residents.unbind(run);
+            }
+        }
     }
 
     /// Waits for the end.
@@ -152,7 +177,7 @@ impl<T: CellData> Tree<T> {
     }
 
     /// Gets the cell of a component that this call tree uses, or a fresh one. `holder` is this tree, as the loan will hold it.
-    pub(crate) async fn check_out<H: Borrow<Self>>(
+    pub(crate) async fn check_out<H: Borrow<Self> + Clone>(
         self: &Arc<Self>,
         holder: H,
         component: ComponentId,
@@ -160,23 +185,124 @@ impl<T: CellData> Tree<T> {
     ) -> Result<Loan<T, H>, CallError> {
         let refused = |kind| failure::budget(kind, self.app.spec(component));
         let loaded = self.app.component(component);
+        let lifetime = self.app.spec(component).lifetime;
+        if lifetime == Lifetime::Resident {
+            return self.check_out_resident(holder, component, None, deadline).await;
+        }
         let admitted = loaded.gate.enter(deadline).await.map_err(refused)?;
-        let (cell, home) = match self.app.spec(component).lifetime {
-            Lifetime::Call => (None, Home::Nowhere),
+        let (cell, home) = match lifetime {
+            Lifetime::Call | Lifetime::Resident => (None, Home::Nowhere),
             Lifetime::Request => (self.slot(component).take(deadline).await.map_err(refused)?, Home::Tree),
-            Lifetime::Resident => (loaded.residents.take(), Home::Residents),
         };
         admitted.keep();
         let mut loan = Loan { cell, tree: holder, component, home };
-        // What another call tree left behind may break a resident; then this one gets a fresh cell.
-        if loan.cell.is_some() && loan.begin(self, deadline).await.is_err() {
-            loan.discard();
-        }
         if loan.cell.is_none() {
-            loan.renew(Cell::start(&self.app, component, deadline).await?);
-            loan.begin(self, deadline).await?;
+            loan.cell = Some(Cell::start(&self.app, component, deadline).await?);
         }
+        loan.begin(self, deadline).await?;
         Ok(loan)
+    }
+
+    /// Gets a resident cell of a component; one of many, or the one that made a resource.
+    async fn check_out_resident<H: Borrow<Self> + Clone>(
+        self: &Arc<Self>,
+        holder: H,
+        component: ComponentId,
+        maker: Option<CellId>,
+        deadline: Moment,
+    ) -> Result<Loan<T, H>, CallError> {
+        let loaded = self.app.component(component);
+        loop {
+            let admitted = self.admit(component, maker, deadline).await?;
+            let taken = match loaded.driven {
+                true => self.borrow(component, maker, deadline).await,
+                false => {
+                    let taken = loaded.residents.take(self.which(component, maker), deadline).await;
+                    taken.map(|Taken { run, cell }| (run, cell, Home::Seat(run)))
+                }
+            };
+            let (run, cell, home) = taken.map_err(|refused| failure::refused(refused, self.app.spec(component)))?;
+            admitted.keep();
+            let mut loan = Loan { cell: Some(cell), tree: holder.clone(), component, home };
+            self.bind(component, run);
+            match loan.begin(self, deadline).await {
+                Ok(()) => return Ok(loan),
+                Err(error) if maker.is_some() || Moment::now() >= deadline => return Err(error),
+                // What another call tree left behind has broken it: another one has to do.
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Lets a call to a resident in, unless there is none and will be none.
+    async fn admit(
+        &self,
+        component: ComponentId,
+        maker: Option<CellId>,
+        deadline: Moment,
+    ) -> Result<Admitted<'_>, CallError> {
+        let loaded = self.app.component(component);
+        let spec = self.app.spec(component);
+        if maker.is_none()
+            && let Some(why) = loaded.residents.down()
+        {
+            return Err(failure::refused(Refused::Down(why), spec));
+        }
+        loaded.gate.enter(deadline).await.map_err(|kind| failure::budget(kind, spec))
+    }
+
+    /// Borrows a resident from its driver.
+    async fn borrow(
+        self: &Arc<Self>,
+        component: ComponentId,
+        maker: Option<CellId>,
+        deadline: Moment,
+    ) -> Result<(Run, Box<Cell<T>>, Home<T>), Refused> {
+        let residents = &self.app.component(component).residents;
+        loop {
+            let (run, driver) = residents.choose(self.which(component, maker), deadline).await?;
+            let chosen = Chosen { driver, seat: Some((residents, run)) };
+            match chosen.driver.borrow(self, deadline).await {
+                // The loan ends the call now.
+                Ok(Some(Borrowed { cell, back })) => {
+                    chosen.keep();
+                    return Ok((run, cell, Home::Driver(run, back)));
+                }
+                // It has ended, and its seat goes with it.
+                Ok(None) => {}
+                Err(_deadline) => return Err(Refused::Late),
+            }
+        }
+    }
+
+    /// Which resident a call of this tree goes to.
+    fn which(&self, component: ComponentId, maker: Option<CellId>) -> Which {
+        if let Some(maker) = maker {
+            return Which::Exactly(maker);
+        }
+        match self.slot(component).state.lock().bound {
+            Bound::To(run) => Which::Rather(run),
+            Bound::Free | Bound::Over => Which::Any,
+        }
+    }
+
+    /// Holds on to a resident that hands out resources.
+    fn bind(&self, component: ComponentId, run: Run) {
+        let loaded = self.app.component(component);
+        if !loaded.hands_out {
+            return;
+        }
+        let mut state = self.slot(component).state.lock();
+        let before = state.bound;
+        if before == Bound::Over || before == Bound::To(run) {
+            return;
+        }
+        state.bound = Bound::To(run);
+        drop(state);
+        loaded.residents.bind(run);
+        if let Bound::To(before) = before {
+            loaded.residents.unbind(before);
+        }
     }
 
     /// The cell that a call of this tree goes to, if it is there and nothing has to be waited for: the common case.
@@ -186,39 +312,58 @@ impl<T: CellData> Tree<T> {
             return None;
         }
         let admitted = loaded.gate.enter_now()?;
-        let Some(mut cell) = self.slot(component).take_resting() else {
-            admitted.forgo();
-            return None;
-        };
+        let mut cell = self.slot(component).take_resting()?;
         cell.join(Arc::clone(self), deadline);
         admitted.keep();
         Some(Callee::Lent(Loan { cell: Some(cell), tree: self, component, home: Home::Tree }))
     }
 
-    /// Gets the cell that a call of this tree goes to.
+    /// Gets the cell that a call of this tree goes to: the one that made a resource among its arguments, if any did.
     pub(crate) async fn callee(
         self: &Arc<Self>,
         component: ComponentId,
+        maker: Option<CellId>,
         deadline: Moment,
     ) -> Result<Callee<'_, T>, CallError> {
         let loaded = self.app.component(component);
+        let resident = self.app.spec(component).lifetime == Lifetime::Resident;
         if !loaded.driven {
-            return Ok(Callee::Lent(self.check_out(&**self, component, deadline).await?));
+            return Ok(Callee::Lent(match resident {
+                true => self.check_out_resident(&**self, component, maker, deadline).await?,
+                false => self.check_out(&**self, component, deadline).await?,
+            }));
         }
-        let refused = |kind| failure::budget(kind, self.app.spec(component));
-        let admitted = loaded.gate.enter(deadline).await.map_err(refused)?;
-        let driver = self.driver(component, deadline).await?;
+        let admitted = match resident {
+            true => self.admit(component, maker, deadline).await?,
+            false => {
+                let refused = |kind| failure::budget(kind, self.app.spec(component));
+                loaded.gate.enter(deadline).await.map_err(refused)?
+            }
+        };
+        let driver = self.driver(component, maker, deadline).await?;
         Ok(Callee::Driven { driver, component, tree: self, sabotage: None, _admitted: admitted })
     }
 
     /// The driver of the cell that a call of this tree goes to.
-    async fn driver(&self, component: ComponentId, deadline: Moment) -> Result<Driver<T>, CallError> {
+    async fn driver(
+        &self,
+        component: ComponentId,
+        maker: Option<CellId>,
+        deadline: Moment,
+    ) -> Result<Chosen<'_, T>, CallError> {
         let loaded = self.app.component(component);
-        match self.app.spec(component).lifetime {
-            Lifetime::Call => Ok(Driver::start(Cell::start(&self.app, component, deadline).await?)),
-            Lifetime::Request => self.living(&self.slot(component).driver, component, deadline).await,
-            Lifetime::Resident => self.living(&loaded.residents.driver, component, deadline).await,
-        }
+        let driver = match self.app.spec(component).lifetime {
+            Lifetime::Call => Driver::start(Cell::start(&self.app, component, deadline).await?, None),
+            Lifetime::Request => self.living(&self.slot(component).driver, component, deadline).await?,
+            Lifetime::Resident => {
+                let chosen = loaded.residents.choose(self.which(component, maker), deadline).await;
+                let (run, driver) = chosen.map_err(|refused| failure::refused(refused, self.app.spec(component)))?;
+                let chosen = Chosen { driver, seat: Some((&loaded.residents, run)) };
+                self.bind(component, run);
+                return Ok(chosen);
+            }
+        };
+        Ok(Chosen { driver, seat: None })
     }
 
     /// The driver in this place, or a fresh one where there is none or its cell has failed.
@@ -233,29 +378,29 @@ impl<T: CellData> Tree<T> {
         if let Some(driver) = place.as_ref().filter(|driver| driver.lives()) {
             return Ok(driver.clone());
         }
-        let driver = Driver::start(Cell::start(&self.app, component, deadline).await?);
+        let driver = Driver::start(Cell::start(&self.app, component, deadline).await?, None);
         *place = Some(driver.clone());
         Ok(driver)
     }
 
     /// Has a driver do something. A resident cell that went with another call tree is replaced.
-    async fn have_done(
-        self: &Arc<Self>,
-        driver: &mut Driver<T>,
+    async fn have_done<'t>(
+        self: &'t Arc<Self>,
+        chosen: &mut Chosen<'t, T>,
         component: ComponentId,
         mut work: Work,
         deadline: Moment,
     ) -> Done {
         loop {
-            match driver.work(self, work, deadline).await {
+            match chosen.driver.work(self, work, deadline).await {
                 Answer::Done(done) => return done,
                 Answer::Unserved(unserved) => work = unserved,
             }
             if Moment::now() >= deadline {
                 return Done::failed(failure::budget(FailureKind::Deadline, self.app.spec(component)));
             }
-            *driver = match self.driver(component, deadline).await {
-                Ok(driver) => driver,
+            *chosen = match self.driver(component, None, deadline).await {
+                Ok(chosen) => chosen,
                 Err(error) => return Done::failed(error),
             };
         }
@@ -268,13 +413,18 @@ impl<T: CellData> Tree<T> {
             let mut maker = self.check_out_exactly(proxy.component, proxy.cell, deadline).await?;
             return maker.drop_resource(proxy.resource, deadline).await;
         }
-        let place = match self.app.spec(proxy.component).lifetime {
-            Lifetime::Call | Lifetime::Request => &self.slot(proxy.component).driver,
-            Lifetime::Resident => &component.residents.driver,
+        let chosen = match self.app.spec(proxy.component).lifetime {
+            Lifetime::Call | Lifetime::Request => {
+                let driver = self.slot(proxy.component).driver.lock().await.clone();
+                driver.filter(|driver| driver.cell() == proxy.cell).map(|driver| Chosen { driver, seat: None })
+            }
+            Lifetime::Resident => {
+                let chosen = component.residents.choose(Which::Exactly(proxy.cell), deadline).await.ok();
+                chosen.map(|(run, driver)| Chosen { driver, seat: Some((&component.residents, run)) })
+            }
         };
-        let driver = place.lock().await.clone().filter(|driver| driver.cell() == proxy.cell);
-        if let Some(driver) = driver {
-            driver.work(self, Work::Drop(proxy.resource), deadline).await;
+        if let Some(chosen) = chosen {
+            chosen.driver.work(self, Work::Drop(proxy.resource), deadline).await;
         }
         Ok(())
     }
@@ -288,13 +438,13 @@ impl<T: CellData> Tree<T> {
     ) -> Result<Loan<T, &Self>, CallError> {
         let refused = |kind| failure::budget(kind, self.app.spec(component));
         let loaded = self.app.component(component);
+        if self.app.spec(component).lifetime == Lifetime::Resident {
+            return self.check_out_resident(&**self, component, Some(id), deadline).await;
+        }
         let admitted = loaded.gate.enter(deadline).await.map_err(refused)?;
         let (cell, home) = match self.app.spec(component).lifetime {
-            Lifetime::Call => (None, Home::Nowhere),
+            Lifetime::Call | Lifetime::Resident => (None, Home::Nowhere),
             Lifetime::Request => (self.slot(component).take_exactly(id, deadline).await.map_err(refused)?, Home::Tree),
-            Lifetime::Resident => {
-                (loaded.residents.take_exactly(id, deadline).await.map_err(refused)?, Home::Residents)
-            }
         };
         let cell = Some(cell.ok_or_else(|| refused(FailureKind::DeadHandle))?);
         admitted.keep();
@@ -405,20 +555,6 @@ impl<T: CellData, H: Borrow<Tree<T>>> Loan<T, H> {
         self.join(Arc::clone(tree), deadline);
         self.begin_tree(tree, deadline).await
     }
-
-    /// Puts a fresh cell where there is none.
-    fn renew(&mut self, cell: Box<Cell<T>>) {
-        if self.home == Home::Residents {
-            self.tree.borrow().app.component(self.component).residents.lend(cell.id());
-        }
-        self.cell = Some(cell);
-    }
-
-    /// Lets a broken resident go.
-    fn discard(&mut self) {
-        let id = self.cell.take().map(|cell| cell.id());
-        self.tree.borrow().app.component(self.component).residents.give_back(id, None);
-    }
 }
 
 impl<T: CellData, H: Borrow<Tree<T>>> Deref for Loan<T, H> {
@@ -442,15 +578,40 @@ impl<T: CellData, H: Borrow<Tree<T>>> Drop for Loan<T, H> {
         if let Some(cell) = &mut cell {
             cell.leave();
         }
-        let id = cell.as_ref().map(|cell| cell.id());
-        let sound = cell.filter(|cell| cell.is_sound());
         let loaded = tree.app.component(self.component);
-        match self.home {
-            Home::Nowhere => drop(sound),
-            Home::Tree => tree.slot(self.component).give_back(sound),
-            Home::Residents => loaded.residents.give_back(id, sound),
+        match (std::mem::replace(&mut self.home, Home::Nowhere), cell) {
+            (Home::Nowhere, cell) => drop(cell),
+            (Home::Tree, cell) => tree.slot(self.component).give_back(cell.filter(|cell| cell.is_sound())),
+            (Home::Seat(run), Some(cell)) => match cell.fate() {
+                None => loaded.residents.give_back(run, cell),
+                end => {
+                    drop(cell);
+                    loaded.residents.ended(run, end);
+                }
+            },
+            (Home::Driver(run, back), Some(cell)) => {
+                // Its driver looks whether it is sound; one that is gone has no use for it.
+                let _ = back.send(cell);
+                loaded.residents.called(run);
+            }
+            (Home::Seat(_) | Home::Driver(..), None) => {}
         }
         loaded.gate.leave();
+    }
+}
+
+impl<T: CellData> Chosen<'_, T> {
+    /// Lets somebody else end the call.
+    fn keep(mut self) {
+        self.seat = None;
+    }
+}
+
+impl<T: CellData> Drop for Chosen<'_, T> {
+    fn drop(&mut self) {
+        if let Some((residents, run)) = self.seat {
+            residents.called(run);
+        }
     }
 }
 

@@ -45,7 +45,7 @@ pub use self::{
     alone::{Alone, AloneError},
     control::{Answer, Ask, Desk},
     invoke::{Export, InvokeError, Val},
-    node::{CompiledNode, Node, NodeBuilder, NodeError, RunError},
+    node::{AppDown, CompiledNode, Node, NodeBuilder, NodeError, RunError},
     orders::{Orders, OrdersError, PostedOrders},
     reload::{Anew, ReadAnew, Rejection, ReloadError, Reloaded},
     serve::{ServeError, Server, TlsFiles},

@@ -7,20 +7,16 @@
 //!
 //! [`NodeBuilder`] goes the whole way; the steps are public for programs that show what happens on it.
 
-use std::{fmt, io, path::PathBuf, sync::Arc, time::Duration};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
-use tokio::{
-    runtime::Handle,
-    signal::unix::{SignalKind, signal},
-};
 use tokio_util::task::TaskTracker;
-use watertight_host::{Console, HostCell, SharedLedgers, WasiHost};
+use watertight_host::{Console, HostCell, WasiHost};
 use watertight_ingress::HttpConfig;
 use watertight_model::{
     app::{App, Component, ComponentId, SourceKind, Wall},
     event::{EventSink, NoSink},
     failure::CallError,
-    grant::DirMode,
+    health::ComponentHealth,
     problem::Problem,
 };
 use watertight_observe::Tally;
@@ -45,7 +41,6 @@ pub struct CompiledNode {
     compiled: CompiledApp,
     base: PathBuf,
     warnings: Vec<Problem>,
-    ledgers: SharedLedgers,
 }
 
 /// A running app: its components can be called, and its routes served. Needs a Tokio runtime; one thread is enough.
@@ -55,6 +50,11 @@ pub struct Node {
     /// What guests still do after their answers.
     after: TaskTracker,
 }
+
+/// The app gave up on its residents.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct AppDown(String);
 
 /// Why an app does not run: everything that is wrong, as far as it could be looked at.
 #[derive(Debug, thiserror::Error)]
@@ -90,12 +90,7 @@ impl CheckedApp {
     ) -> Result<CompiledNode, NodeError> {
         let compiled = CompiledApp::compile(Arc::clone(&self.app), &self.sources, cache, roots, progress)
             .map_err(NodeError::Load)?;
-        Ok(CompiledNode {
-            compiled,
-            base: self.base.clone(),
-            warnings: self.warnings.clone(),
-            ledgers: SharedLedgers::default(),
-        })
+        Ok(CompiledNode { compiled, base: self.base.clone(), warnings: self.warnings.clone() })
     }
 
     /// The components that are entered from outside when the app is served or embedded: those of its routes, and those that no
@@ -108,7 +103,7 @@ impl CheckedApp {
         app.components
             .iter()
             .filter(|component| component.wall == Wall::Cell && (entered(component.id) || !used(component.id)))
-            .map(|component| (component.id, component.budget.concurrency))
+            .map(|component| (component.id, component.calls_at_once()))
             .collect()
     }
 
@@ -146,43 +141,18 @@ impl CompiledNode {
         self.compiled.app()
     }
 
-    /// What counts the folders that guests write to, for several processes that serve this app: made once, and kept by the process that
-    /// starts those.
-    ///
-    /// # Errors
-    /// When there is no memory.
-    pub fn ledgers(&self) -> io::Result<SharedLedgers> {
-        let dirs = self.app().components.iter().flat_map(|component| &component.grants.dirs);
-        SharedLedgers::keep(dirs.filter(|dir| dir.mode == DirMode::Rw).map(|dir| self.base.join(&dir.host)))
-    }
-
-    /// Counts what guests write together with other processes.
-    #[must_use]
-    pub fn with_ledgers(self, ledgers: SharedLedgers) -> Self {
-        Self { ledgers, ..self }
-    }
-
     /// Starts the engines and links every component to the host and to the others. `console` is for the one component that is
     /// run as a command.
     ///
     /// # Errors
     /// Every edge that cannot be put in place, every import that nobody meets, an engine that cannot start.
     pub fn start(self, console: Option<Console>, events: Arc<dyn EventSink>) -> Result<Node, NodeError> {
-        catch_file_size_signal();
-        let mut host = WasiHost::new(Arc::clone(self.app()), &self.base).with_ledgers(self.ledgers.clone());
+        let mut host = WasiHost::new(Arc::clone(self.app()), &self.base);
         if let Some(console) = console {
             host = host.with_console(console);
         }
         let running = self.compiled.start(Arc::new(host), events).map_err(NodeError::Load)?;
         Ok(Node { running, compiled: self, after: TaskTracker::new() })
-    }
-}
-
-/// Keeps a guest that writes past `ulimit -f` from ending the process by a signal: it gets an error then. What is caught once stays caught.
-fn catch_file_size_signal() {
-    if Handle::try_current().is_ok() {
-        // Refused for signals that no program may catch, which this is not.
-        let _ = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()));
     }
 }
 
@@ -214,6 +184,26 @@ impl Node {
     /// What tells how this node is, counted by the tally that its events go through. It does not keep the node running.
     pub(crate) fn watch(&self, tally: Arc<Tally>) -> Watch {
         Watch { app: Arc::clone(self.app()), running: self.running.view(), tally }
+    }
+
+    /// Starts the residents, and waits until each is up, or could not be started the first time. Without this they start with the
+    /// first call. The runtime that they are started in keeps them: it has to last as long as the node.
+    pub async fn warm(&self) {
+        self.running.warm().await;
+    }
+
+    /// Waits until the app has given up on its residents, by the `intensity` that its manifest gives it, and says why. Calls that
+    /// need none of them go on; the others fail. Without that key this never ends.
+    pub async fn down(&self) -> AppDown {
+        self.running.down().await;
+        let reason = self.health().into_iter().find_map(|component| component.reason);
+        AppDown(reason.unwrap_or_else(|| "the app gave up".to_owned()))
+    }
+
+    /// How each component is: where its residents are, and what became of those before.
+    #[must_use]
+    pub fn health(&self) -> Vec<ComponentHealth> {
+        self.running.health()
     }
 
     /// Every function that can be invoked.
@@ -280,11 +270,13 @@ impl Node {
         serve::start(self.site()?, address, http, tls)
     }
 
-    /// Waits for what guests still do after their answers, for a few seconds, and ends the node. Servers are stopped before.
+    /// Waits for what guests still do after their answers, for a few seconds, stops the residents in the reverse of the order of their
+    /// start, and ends the node. Servers are stopped before.
     pub async fn shutdown(self) {
         self.after.close();
-        // What does not end is cut off when the node is dropped.
+        // What does not end within its time is cut off when the node is dropped.
         let _ = tokio::time::timeout(AFTER_LIMIT, self.after.wait()).await;
+        let _ = tokio::time::timeout(AFTER_LIMIT, self.running.stop()).await;
     }
 }
 

@@ -18,7 +18,6 @@ use std::{
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use watertight_host::SharedLedgers;
 use watertight_ingress::HttpConfig;
 
 use crate::{
@@ -40,8 +39,6 @@ pub struct Orders<X> {
     pub http: HttpConfig,
     /// Certificate and key.
     pub tls: Option<TlsFiles>,
-    /// What counts the folders that guests write to: see [`crate::CompiledNode::ledgers`].
-    pub ledgers: SharedLedgers,
     /// What the program adds.
     pub extra: X,
 }
@@ -67,7 +64,6 @@ struct Wire<X> {
     #[serde(with = "HttpWire")]
     http: HttpConfig,
     tls: Option<TlsFiles>,
-    ledgers: SharedLedgers,
     extra: X,
 }
 
@@ -95,8 +91,7 @@ impl<X: Serialize + DeserializeOwned> Orders<X> {
     /// When there is no memory for them.
     pub fn post(self) -> io::Result<PostedOrders> {
         let (app, blobs) = self.app.parts();
-        let Self { app: _, cache, http, tls, ledgers, extra } = self;
-        let wire = Wire { app, cache, http, tls, ledgers, extra };
+        let wire = Wire { app, cache: self.cache, http: self.http, tls: self.tls, extra: self.extra };
         let json = serde_json::to_vec(&wire)?;
         // Without CLOEXEC: it is there for the processes that this one starts.
         let memory = memfd_create("watertight-orders", MemfdFlags::ALLOW_SEALING)?;
@@ -126,8 +121,7 @@ impl<X: Serialize + DeserializeOwned> Orders<X> {
                 .map(|length| Ok(Arc::from(read_exactly(&mut file, length)?)))
                 .collect::<io::Result<Vec<_>>>()?;
             let app = AppSource::from_parts(wire.app, blobs);
-            let Wire { app: _, cache, http, tls, ledgers, extra } = wire;
-            Ok(Self { app, cache, http, tls, ledgers, extra })
+            Ok(Self { app, cache: wire.cache, http: wire.http, tls: wire.tls, extra: wire.extra })
         };
         read().map_err(|error| OrdersError { path: path.to_owned(), error })
     }
@@ -165,7 +159,6 @@ mod tests {
                 ..HttpConfig::default()
             },
             tls: Some(TlsFiles { cert: "c.pem".into(), key: "k.pem".into() }),
-            ledgers: SharedLedgers::keep(["/".into()]).expect("there is memory"),
             extra: "json".to_owned(),
         };
         let posted = orders.clone().post().expect("there is memory");

@@ -124,8 +124,13 @@ impl Site {
         let address = listener.local_addr()?;
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let shutdown = Drain::new();
+        let running = self.handlers.running.clone();
         let (server, stop) = (self.server(http, tls), shutdown.clone());
-        let task = tokio::spawn(async move { server.serve(listener, stop).await });
+        let task = tokio::spawn(async move {
+            // Connections wait in the socket until the residents are there.
+            running.warm().await;
+            server.serve(listener, stop).await
+        });
         Ok(Server { address, shutdown, task })
     }
 }

@@ -10,7 +10,7 @@ use watertight_runtime::{CompileCache, NoProgress};
 
 use crate::{
     control::{Answer, Ask, Desk},
-    node::NodeError,
+    node::{AppDown, NodeError},
     orders::{Orders, OrdersError},
     serve::{ServeError, TlsFiles},
     status::Watch,
@@ -35,6 +35,9 @@ pub enum WorkerError {
     /// The app cannot be served.
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// The app gave up on its residents: another worker is to begin anew.
+    #[error(transparent)]
+    Down(#[from] AppDown),
     /// The system refuses.
     #[error("a worker cannot start: {0}")]
     Io(#[from] io::Error),
@@ -72,11 +75,22 @@ pub async fn work<X: Serialize + DeserializeOwned>(
     match prepare(orders, events) {
         Ok((node, server, desk)) => {
             seat.open_desk(Arc::new(desk));
+            // The residents are up before the first request.
+            node.warm().await;
             let post = seat.ready().await?;
             let listener = tokio::net::TcpListener::from_std(post.listener)?;
-            server.serve(listener, post.dismissed).await;
+            let mut served = std::pin::pin!(server.serve(listener, post.dismissed.clone()));
+            let down = tokio::select! {
+                _ = &mut served => None,
+                down = node.down() => {
+                    // What needs no resident may finish; who comes next waits in the socket for the next worker.
+                    post.dismissed.now();
+                    served.await;
+                    Some(down)
+                }
+            };
             node.shutdown().await;
-            Ok(())
+            down.map_or(Ok(()), |down| Err(down.into()))
         }
         Err(error) => {
             seat.decline(&error.to_string());
@@ -96,7 +110,6 @@ fn prepare<X>(
     let cache = CompileCache::open(&orders.cache).map_err(NodeError::from)?;
     let node = checked
         .compile(cache, &checked.all_roots(), &NoProgress)?
-        .with_ledgers(orders.ledgers)
         .start(None, Arc::clone(&tally) as Arc<dyn EventSink>)?;
     let desk = WorkerDesk(node.watch(tally));
     let server = node.site()?.server(orders.http, tls.as_ref());

@@ -60,10 +60,17 @@ const BEHAVIOURS: [(&str, u32, &str); 12] = [
 fn node(behaviour: &str, lifetime: &str) -> Node {
     // Only those that spin use their cpu up; the others must not fail of it on a busy machine.
     let cpu = if behaviour.contains("spin") { "cpu = \"3ms\", slice = \"1ms\"," } else { "" };
+    // As many residents as calls at once, and none that is ever given up; but one that cannot start is, and calls are told why.
+    let kept = match (lifetime, behaviour.starts_with("start-")) {
+        ("resident", false) => {
+            "instances = 32\nintensity = { max = 65536, within = \"1ms\" }\nbackoff = { first = \"1ms\", most = \"1ms\" }\n"
+        }
+        _ => "",
+    };
     let manifest = format!(
         "[app]\nname = \"leaks\"\n\
          [component.relay]\nsource = \"relay.wasm\"\nuses = [\"callee\"]\nbudget = {{ concurrency = 32 }}\n\
-         [component.callee]\nsource = \"callee.wasm\"\nlifetime = \"{lifetime}\"\n\
+         [component.callee]\nsource = \"callee.wasm\"\nlifetime = \"{lifetime}\"\n{kept}\
          budget = {{ memory = \"2MiB\", {cpu} concurrency = 32, sockets = 4 }}\n"
     );
     let components = [("relay", "relay"), ("callee", behaviour)];

@@ -97,6 +97,7 @@ fn hinted(failure: Failure, args: &Run) -> Failure {
         | Exit::NoCache
         | Exit::NoOutput
         | Exit::NotReloaded
+        | Exit::AppDown
         | Exit::BadTls
         | Exit::Interrupted
         | Exit::Trapped

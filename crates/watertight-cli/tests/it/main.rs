@@ -3,7 +3,6 @@
 mod cache;
 mod check;
 mod client;
-mod disk;
 mod documents;
 mod errors;
 mod files;

@@ -23,9 +23,15 @@ const BUDGET: &str = "budget = { cpu = \"150ms\", deadline = \"30s\", memory = \
 
 /// Two liars apart, and an honest neighbour that lives as long as the app.
 fn apart(lifetime: &str) -> Graph {
+    // A resident that is thrown out again and again is not to be given up.
+    let kept = if lifetime == "resident" {
+        "intensity = { max = 1000 }\nbackoff = { first = \"1ms\", most = \"1ms\" }\n"
+    } else {
+        ""
+    };
     let manifest = format!(
         "[component.caller]\nsource = \"caller.wasm\"\nuses = [\"callee\"]\n{BUDGET}\n\
-         [component.callee]\nsource = \"callee.wasm\"\nlifetime = \"{lifetime}\"\n{BUDGET}\n\
+         [component.callee]\nsource = \"callee.wasm\"\nlifetime = \"{lifetime}\"\n{kept}{BUDGET}\n\
          [component.neighbour]\nsource = \"neighbour.wasm\"\nlifetime = \"resident\"\n"
     );
     load(&manifest, &[("caller", "liar-caller"), ("callee", "liar"), ("neighbour", "counter")])

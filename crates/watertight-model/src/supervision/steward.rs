@@ -19,7 +19,7 @@ use std::{ops::Range, sync::Arc, time::Duration};
 
 pub use self::look::Record;
 use super::{
-    Chance, Change, Deed, DownReason, End, Finish, Happened, Restart, Run, Standing, Strategy, Subject, Wear,
+    Chance, Change, Deed, DownReason, End, Finish, Happened, Recycle, Restart, Run, Standing, Strategy, Subject, Wear,
     lineage::{APP, Lineage, NodeId, Place, What},
 };
 use crate::{
@@ -43,7 +43,9 @@ pub struct Steward {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Progress {
-    /// The first batch is at work, once the app has begun.
+    /// The app has not begun.
+    Idle,
+    /// The first batch is at work.
     Starting,
     Running,
     Over,
@@ -134,7 +136,7 @@ impl Steward {
             rest: app.supervision.rest,
             next_run: 0,
             now: Duration::ZERO,
-            progress: Progress::Starting,
+            progress: Progress::Idle,
         }
     }
 
@@ -148,7 +150,7 @@ impl Steward {
         match happened {
             Happened::Begin => self.begin(),
             Happened::Started(run) => self.started(run, &mut deeds),
-            Happened::NotStarted(run, kind) => self.not_started(run, kind, chance, &mut deeds),
+            Happened::NotStarted(run, kind) => self.ended(run, End::Failed(kind), chance, &mut deeds),
             Happened::Ended(run, end) => self.ended(run, end, chance, &mut deeds),
             Happened::Worn(run, wear) => self.worn(run, wear),
             Happened::Gone(run) => self.gone(run, &mut deeds),
@@ -157,8 +159,8 @@ impl Steward {
         }
         self.settle(&mut deeds);
         self.stand(&mut deeds);
-        // Who hears of a deed may rely on its being done.
-        deeds.sort_by_key(Deed::rank);
+        // Who hears that a component gave up finds that its calls know.
+        deeds.sort_by_key(|deed| !matches!(deed, Deed::Stand(..)));
         deeds
     }
 
@@ -183,7 +185,8 @@ impl Steward {
     }
 
     fn begin(&mut self) {
-        if self.batches.is_empty() {
+        if self.progress == Progress::Idle {
+            self.progress = Progress::Starting;
             let places = 0..self.berths.len();
             self.batches.push(Batch { places, until: self.now, down: None, finish: None, first: true });
         }
@@ -210,24 +213,21 @@ impl Steward {
         }
     }
 
-    fn not_started(&mut self, run: Run, kind: FailureKind, chance: Chance, deeds: &mut Vec<Deed>) {
-        let Some(place) = self.place_of(run) else { return };
-        if self.berths[place].fresh == Some(run) {
-            let again = self.lineage.places[place].residence.backoff.most;
-            self.berths[place].fresh = None;
-            self.berths[place].renew_from = self.now + again;
-            self.tell(place, Change::Kept { failure: kind }, deeds);
-        } else {
-            self.ended(run, End::Failed(kind), chance, deeds);
-        }
+    /// A fresh cell could not be started: the worn one stays, until another try.
+    fn keep(&mut self, place: Place, failure: FailureKind, deeds: &mut Vec<Deed>) {
+        let again = self.lineage.places[place].residence.backoff.most;
+        self.berths[place].fresh = None;
+        self.berths[place].renew_from = self.now + again;
+        self.tell(place, Change::Kept { failure }, deeds);
     }
 
     fn worn(&mut self, run: Run, wear: Wear) {
-        if let Some(place) = self.place_of(run) {
-            let berth = &mut self.berths[place];
-            if berth.current.is_some_and(|current| current.run == run) {
-                berth.worn.get_or_insert(wear);
-            }
+        let Some(place) = self.place_of(run) else { return };
+        // The pool has room for the fresh cell only where recycling was asked for.
+        let recycled = self.lineage.places[place].residence.recycle != Recycle::default();
+        let berth = &mut self.berths[place];
+        if recycled && berth.current.is_some_and(|current| current.run == run) {
+            berth.worn.get_or_insert(wear);
         }
     }
 
@@ -245,6 +245,9 @@ impl Steward {
     fn ended(&mut self, run: Run, end: End, chance: Chance, deeds: &mut Vec<Deed>) {
         let Some(place) = self.place_of(run) else { return };
         let berth = &mut self.berths[place];
+        if let (true, End::Failed(kind)) = (berth.fresh == Some(run), end) {
+            return self.keep(place, kind, deeds);
+        }
         if berth.current.is_none_or(|current| current.run != run) {
             return self.gone(run, deeds);
         }
@@ -344,7 +347,7 @@ impl Steward {
             berth.leaving.iter_mut().for_each(|leaving| leaving.awaited = true);
         }
         self.batches.clear();
-        let (places, first) = (0..self.berths.len(), self.progress == Progress::Starting);
+        let (places, first) = (0..self.berths.len(), self.progress != Progress::Running);
         self.batches.push(Batch { places, until: self.now, down: Some(why.clone()), finish: Some(finish), first });
     }
 

@@ -153,19 +153,6 @@ pub enum Change {
     },
 }
 
-impl Deed {
-    /// What calls are told, then what is done, then the news of it, then the end.
-    pub(super) fn rank(&self) -> u8 {
-        match self {
-            Self::Stand(..) => 0,
-            Self::Start(..) | Self::Stop(..) | Self::Retire(..) => 1,
-            Self::Tell(..) => 2,
-            Self::Ready => 3,
-            Self::Finish(_) => 4,
-        }
-    }
-}
-
 impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

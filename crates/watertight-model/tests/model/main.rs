@@ -2,7 +2,6 @@
 
 mod apps;
 mod blast;
-mod breaker;
 mod fault;
 mod graph;
 mod hostile;
@@ -11,3 +10,4 @@ mod picture;
 mod policies;
 mod press;
 mod problems;
+mod supervision;

@@ -112,6 +112,19 @@ pub(crate) struct Lent {
     host: Vec<(ResourceType, u32)>,
 }
 
+/// The cell of a component that made a resource among a frame's handles: of several residents, a call has to go to that one.
+pub(crate) fn maker<T: CellData>(
+    frame: &Frame,
+    store: &mut impl StoreAccess<T>,
+    component: ComponentId,
+) -> Option<CellId> {
+    frame.handles.iter().find_map(|handle| {
+        let Handle::Proxy { rep, .. } = handle else { return None };
+        let proxy = store.with(|store| store.data().core().proxies.get(*rep as usize).copied())?;
+        (proxy.component == component).then_some(proxy.cell)
+    })
+}
+
 /// Packs the handles of a frame that was lifted from this store.
 pub(crate) fn pack<T: CellData>(frame: &mut Frame, store: &mut impl StoreAccess<T>) -> Result<Borrowed, FailureKind> {
     let mut borrowed = Vec::new();

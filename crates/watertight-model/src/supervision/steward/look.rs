@@ -4,7 +4,7 @@ use super::{Batch, Current, Goal, NodeId, Place, Steward};
 use crate::{
     app::ComponentId,
     failure::FailureKind,
-    supervision::{DownReason, InstanceState, Standing, lineage::Placed},
+    supervision::{DownReason, InstanceState, Standing},
 };
 
 /// What is remembered of a component's residents.
@@ -37,15 +37,18 @@ impl Steward {
         self.batches.iter().filter(|batch| batch.places.contains(&place)).find_map(|batch| batch.down.clone())
     }
 
-    /// What one resident is doing.
-    #[must_use]
-    pub fn state(&self, component: ComponentId, number: u32) -> Option<InstanceState> {
-        let wanted = |placed: &Placed| placed.instance.component == component && placed.instance.number == number;
-        let place = self.lineage.places.iter().position(wanted)?;
+    /// What each resident of a component is doing, by its number.
+    pub fn states(&self, component: ComponentId) -> impl Iterator<Item = (u32, InstanceState)> + '_ {
+        let node = self.lineage.component(component);
+        let places = node.map_or(0..0, |node| self.lineage.nodes[node].places.clone());
+        places.map(|place| (self.lineage.places[place].instance.number, self.state(place)))
+    }
+
+    fn state(&self, place: Place) -> InstanceState {
         let berth = &self.berths[place];
         let awaited = berth.leaving.iter().any(|leaving| leaving.awaited);
         let rests = |batch: &Batch| batch.places.contains(&place) && batch.until > self.now;
-        Some(match &berth.goal {
+        match &berth.goal {
             _ if awaited => InstanceState::Stopping,
             Goal::Doomed { .. } => InstanceState::Stopping,
             Goal::Done(_) => InstanceState::Done,
@@ -57,7 +60,7 @@ impl Steward {
                 Some(Current { up_since: Some(_), .. }) => InstanceState::Up,
                 Some(_) | None => InstanceState::Starting,
             },
-        })
+        }
     }
 
     /// What has become of a component's residents so far.

@@ -1,0 +1,42 @@
+//! Cutting a resident short: what ends a call that is still running when its cell has to go.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    sync::atomic::{AtomicBool, Ordering},
+    task::Poll,
+};
+
+use tokio::sync::Notify;
+
+/// Shared by a resident cell and whoever may end it.
+#[derive(Debug, Default)]
+pub(crate) struct Cut {
+    made: AtomicBool,
+    told: Notify,
+}
+
+impl Cut {
+    /// Ends whatever the cell is doing: at the guest's next tick, or at once where it waits.
+    pub(crate) fn make(&self) {
+        self.made.store(true, Ordering::SeqCst);
+        self.told.notify_waiters();
+    }
+
+    pub(crate) fn is_made(&self) -> bool {
+        self.made.load(Ordering::SeqCst)
+    }
+
+    /// What comes of `guest`, or nothing once the cut is made.
+    pub(crate) async fn unless_made<F: Future>(&self, mut guest: Pin<&mut F>) -> Option<F::Output> {
+        // It hears of every cut that is made after this line, polled or not.
+        let mut told = pin!(self.told.notified());
+        poll_fn(|cx| {
+            if let Poll::Ready(output) = guest.as_mut().poll(cx) {
+                return Poll::Ready(Some(output));
+            }
+            if told.as_mut().poll(cx).is_ready() || self.is_made() { Poll::Ready(None) } else { Poll::Pending }
+        })
+        .await
+    }
+}

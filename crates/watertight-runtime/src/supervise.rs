@@ -1,0 +1,273 @@
+//! Keeping the residents of one app: the task that does what its steward decides (invariant 8).
+//!
+//! It begins with the app's first call, or when the app is warmed, because only then there is a runtime to run on. It ends when the app
+//! does, and never runs a guest itself: cells are started in tasks of their own, so that one that is slow to start holds up nobody.
+
+use std::{
+    collections::{HashMap, VecDeque, hash_map::RandomState},
+    hash::BuildHasher as _,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use tokio::{
+    sync::{mpsc, watch},
+    task::{AbortHandle, Id, JoinSet},
+    time::Instant,
+};
+use watertight_model::{
+    app::{App, ComponentId},
+    event::Event,
+    failure::{CallError, FailureKind},
+    supervision::{Chance, Deed, Finish, Happened, Instance, Run, Steward},
+};
+
+use crate::{
+    app::{LoadedApp, root_deadline},
+    cell::Cell,
+    driver::{Driver, Farewell},
+    host::CellData,
+};
+
+/// How long a resident that is to stop may finish the calls it has; then they are cut. OTP gives its workers as much.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// The office of an app's steward: what its task and those who ask share.
+#[derive(Debug)]
+pub(crate) struct Office {
+    steward: Mutex<Steward>,
+    /// What the task will listen to, until it begins.
+    told: Mutex<Option<mpsc::UnboundedReceiver<Happened>>>,
+    tell: mpsc::UnboundedSender<Happened>,
+    progress: watch::Sender<Progress>,
+}
+
+/// How far an app's residents have come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Progress {
+    /// Not all have been started.
+    Starting,
+    /// Each is up, or was tried.
+    Ready,
+    /// It is over.
+    Over(bool),
+}
+
+impl Office {
+    pub(crate) fn new(app: &App) -> Self {
+        let (tell, told) = mpsc::unbounded_channel();
+        let any = app.components.iter().any(watertight_model::app::Component::is_resident);
+        let progress = watch::Sender::new(if any { Progress::Starting } else { Progress::Ready });
+        Self { steward: Mutex::new(Steward::new(app)), told: Mutex::new(any.then_some(told)), tell, progress }
+    }
+
+    /// Where seats tell of what happens in them.
+    pub(crate) fn teller(&self) -> mpsc::UnboundedSender<Happened> {
+        self.tell.clone()
+    }
+
+    /// Begins, if it has not begun.
+    pub(crate) fn begin<T: CellData>(app: &Arc<LoadedApp<T>>) {
+        if *app.office().progress.borrow() != Progress::Starting {
+            return;
+        }
+        let told = app.office().told.lock().take();
+        if let Some(told) = told {
+            tokio::spawn(keep(Arc::downgrade(app), told));
+        }
+    }
+
+    /// Waits until every resident has been started, or tried.
+    pub(crate) async fn ready(&self) {
+        self.reached(|progress| *progress >= Progress::Ready).await;
+    }
+
+    /// Asks every resident to stop, in the reverse of the order of their start, and waits for it.
+    pub(crate) async fn stop(&self) {
+        // Without a task there is nothing to stop.
+        if self.told.lock().is_none() && self.tell.send(Happened::Stop).is_ok() {
+            self.reached(|progress| matches!(progress, Progress::Over(_))).await;
+        }
+    }
+
+    /// Waits until the app has given up.
+    pub(crate) async fn down(&self) {
+        self.reached(|progress| *progress == Progress::Over(true)).await;
+    }
+
+    async fn reached(&self, wanted: impl FnMut(&Progress) -> bool) {
+        // The sender lives as long as this.
+        let _ = self.progress.subscribe().wait_for(wanted).await;
+    }
+
+    /// Looks at the steward.
+    pub(crate) fn look<R>(&self, look: impl FnOnce(&Steward) -> R) -> R {
+        look(&self.steward.lock())
+    }
+}
+
+/// The task.
+async fn keep<T: CellData>(app: Weak<LoadedApp<T>>, mut told: mpsc::UnboundedReceiver<Happened>) {
+    let mut hands = Hands::default();
+    let mut happened = Some(Happened::Begin);
+    while let Some(now) = happened {
+        {
+            let Some(app) = app.upgrade() else { return };
+            if hands.act(&app, now) {
+                return;
+            }
+        }
+        happened = hands.next(&app, &mut told).await;
+    }
+}
+
+/// What carries out deeds: the cells that start, and those that were told to stop.
+struct Hands<T: CellData> {
+    base: Instant,
+    starting: JoinSet<Result<Box<Cell<T>>, CallError>>,
+    starts: HashMap<Id, Start>,
+    /// When to cut whom, in that order.
+    hurried: VecDeque<(Instant, ComponentId, Run)>,
+    wake_at: Option<Instant>,
+    chance: RandomState,
+    steps: u64,
+}
+
+/// A cell that starts.
+struct Start {
+    instance: Instance,
+    run: Run,
+    handle: AbortHandle,
+    /// It is not wanted any more.
+    stopped: bool,
+}
+
+impl<T: CellData> Default for Hands<T> {
+    fn default() -> Self {
+        Self {
+            base: Instant::now(),
+            starting: JoinSet::new(),
+            starts: HashMap::new(),
+            hurried: VecDeque::new(),
+            wake_at: None,
+            chance: RandomState::new(),
+            steps: 0,
+        }
+    }
+}
+
+impl<T: CellData> Hands<T> {
+    /// Lets the steward decide, and does what it says; says whether it is over.
+    fn act(&mut self, app: &Arc<LoadedApp<T>>, happened: Happened) -> bool {
+        let office = app.office();
+        self.steps += 1;
+        let bits = self.chance.hash_one(self.steps);
+        let chance = Chance::from_bits(u32::try_from(bits >> 32).unwrap_or(0));
+        let (deeds, wake_at) = {
+            let mut steward = office.steward.lock();
+            let deeds = steward.step(happened, Instant::now() - self.base, chance);
+            (deeds, steward.wake_at())
+        };
+        self.wake_at = wake_at.map(|at| self.base + at);
+        for deed in deeds {
+            match deed {
+                Deed::Stand(component, standing) => app.component(component).residents.stand(standing),
+                Deed::Start(instance, run) => self.start(app, instance, run),
+                Deed::Stop(instance, run) => self.stop(app, instance, run),
+                Deed::Retire(instance, run) => app.component(instance.component).residents.leave(run, false),
+                Deed::Tell(of, change) => app.events().emit(Event::Supervised { of, change }),
+                Deed::Ready => {
+                    office.progress.send_replace(Progress::Ready);
+                }
+                Deed::Finish(finish) => {
+                    office.progress.send_replace(Progress::Over(finish == Finish::Down));
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    fn start(&mut self, app: &Arc<LoadedApp<T>>, instance: Instance, run: Run) {
+        let app = Arc::clone(app);
+        let handle = self.starting.spawn(async move {
+            let _busy = app.engines().busy();
+            let component = instance.component;
+            Cell::start(&app, component, root_deadline(app.spec(component))).await
+        });
+        self.starts.insert(handle.id(), Start { instance, run, handle, stopped: false });
+    }
+
+    fn stop(&mut self, app: &LoadedApp<T>, instance: Instance, run: Run) {
+        if let Some(start) = self.starts.values_mut().find(|start| start.run == run) {
+            start.stopped = true;
+            start.handle.abort();
+            return;
+        }
+        app.component(instance.component).residents.leave(run, true);
+        self.hurried.push_back((Instant::now() + DRAIN, instance.component, run));
+    }
+
+    /// Waits for the next thing to happen; none when the app has gone.
+    async fn next(
+        &mut self,
+        app: &Weak<LoadedApp<T>>,
+        told: &mut mpsc::UnboundedReceiver<Happened>,
+    ) -> Option<Happened> {
+        let timers = self.wake_at.into_iter().chain(self.hurried.front().map(|(at, ..)| *at));
+        let wake_at = timers.min();
+        tokio::select! {
+            happened = told.recv() => happened,
+            Some(started) = self.starting.join_next_with_id() => {
+                let (id, started) = match started {
+                    Ok((id, started)) => (id, Some(started)),
+                    Err(lost) => (lost.id(), None),
+                };
+                self.started(&app.upgrade()?, id, started)
+            }
+            () = sleep_until(wake_at) => {
+                let app = app.upgrade()?;
+                while let Some((_, component, run)) = self.hurried.pop_front_if(|(at, ..)| *at <= Instant::now()) {
+                    app.component(component).residents.cut(run);
+                }
+                Some(Happened::Tick)
+            }
+        }
+    }
+
+    /// A start is over; `None` is one that was stopped, or panicked.
+    fn started(
+        &mut self,
+        app: &Arc<LoadedApp<T>>,
+        id: Id,
+        started: Option<Result<Box<Cell<T>>, CallError>>,
+    ) -> Option<Happened> {
+        let Some(Start { instance, run, stopped, .. }) = self.starts.remove(&id) else { return Some(Happened::Tick) };
+        if stopped {
+            drop(started);
+            return Some(Happened::Gone(run));
+        }
+        let cell = match started {
+            Some(Ok(cell)) => cell,
+            Some(Err(error)) => return Some(Happened::NotStarted(run, error.kind)),
+            None => return Some(Happened::NotStarted(run, FailureKind::HostPanic)),
+        };
+        let loaded = app.component(instance.component);
+        if loaded.driven {
+            let (account, cut) = (Arc::clone(cell.account()), cell.cut().cloned().unwrap_or_default());
+            let driver = Driver::start(cell, Some(Farewell::new(app, instance.component, run)));
+            loaded.residents.seat_driver(run, instance.number, driver, account, cut);
+        } else {
+            loaded.residents.seat(run, instance.number, cell);
+        }
+        Some(Happened::Started(run))
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
