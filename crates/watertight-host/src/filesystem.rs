@@ -1,10 +1,11 @@
-//! `grants.dirs` and `budget.files`: the folders a guest sees, and how many files it may hold open.
+//! `grants.dirs` and `budget.files`: the folders a guest sees, what may lie in them, and how many files it may hold open.
 //!
 //! Paths are resolved by wasmtime-wasi beneath the granted folder: no `..` and no symbolic link leads out of it. What is added
 //! here: a refused use is reported with the manifest line that allows it, and every open file is counted, for as long as the
 //! operating system has it open: a stream that a guest made from a file counts after the file's own handle is gone.
 //!
-//! Over the budget a guest gets the error `quota`, and nothing was opened.
+//! In a folder granted for writing everything that changes it goes through [`counted`], which holds it against the grant's quota.
+//! Over a budget or a quota a guest gets the error `quota`, and nothing was opened or changed.
 
 use std::{
     fs::File,
@@ -19,22 +20,52 @@ use wasmtime::{
 };
 use wasmtime_wasi::{
     FsPerms, WasiCtx, WasiCtxBuilder,
-    filesystem::{Descriptor, WasiFilesystemCtxView},
+    filesystem::{Descriptor, Dir, WasiFilesystemCtxView},
     p2::bindings::filesystem::preopens::Host as _,
 };
 use watertight_model::{
     app::Component,
     event::Denial,
-    grant::{DirGrant, DirMode},
+    grant::{DEFAULT_FILES, DEFAULT_QUOTA, DirGrant, DirMode},
 };
 
+use self::counted::{Place, Quota};
 use crate::{
     cell::HostCell,
+    disk::{Amount, Counted, Disks, Key},
     report::{Reporter, budget_of, quoted, setting},
 };
 
+mod counted;
 mod p2;
 mod p3;
+
+/// The folders that the cells of an app write to, and the files they have open in them.
+#[derive(Debug, Default)]
+pub(crate) struct Writable {
+    pub(crate) disks: Arc<Disks>,
+    open: Counted<Place>,
+}
+
+impl Writable {
+    pub(crate) fn new(disks: Arc<Disks>) -> Self {
+        Self { disks, open: Counted::default() }
+    }
+
+    /// Counts what lies in the folders that a component may write to. One that is not there is counted when a cell first finds it.
+    ///
+    /// # Errors
+    /// When a folder cannot be counted, or lies in another one that is granted for writing.
+    pub(crate) fn count(&self, component: &Component, base_dir: &Path) -> wasmtime::Result<()> {
+        for grant in component.grants.dirs.iter().filter(|grant| grant.mode == DirMode::Rw) {
+            let path = base_dir.join(&grant.host);
+            if let Ok(dir) = File::open(&path) {
+                self.disks.at(&path, &dir, grant)?;
+            }
+        }
+        Ok(())
+    }
+}
 
 /// Opens the granted folders for one cell.
 ///
@@ -70,6 +101,7 @@ pub(crate) struct Files {
     /// The granted folders, in the order of the grants.
     roots: Vec<Weak<File>>,
     open: Arc<OpenFiles>,
+    writable: Arc<Writable>,
 }
 
 /// The files that are open or being opened.
@@ -103,16 +135,33 @@ impl Files {
     /// Learns the granted folders from the context that [`from_grant`] filled.
     pub(crate) fn new(
         reporter: Arc<Reporter>,
+        writable: &Arc<Writable>,
+        base_dir: &Path,
         wasi: &mut WasiCtx,
         table: &mut ResourceTable,
     ) -> wasmtime::Result<Self> {
         let mut roots = Vec::new();
-        if !reporter.component().grants.dirs.is_empty() {
-            for (resource, _) in (WasiFilesystemCtxView { ctx: wasi.filesystem(), table }).get_directories()? {
-                roots.push(Arc::downgrade(file_of(&table.delete(resource)?)));
+        let grants = &reporter.component().grants.dirs;
+        if !grants.is_empty() {
+            let opened = (WasiFilesystemCtxView { ctx: wasi.filesystem(), table }).get_directories()?;
+            for (root, ((resource, _), grant)) in opened.into_iter().zip(grants).enumerate() {
+                let descriptor = table.delete(resource)?;
+                let dir = file_of(&descriptor);
+                if grant.mode == DirMode::Rw {
+                    let disk = writable.disks.at(&base_dir.join(&grant.host), dir, grant)?;
+                    let limits = Amount { bytes: grant.quota.0, files: grant.files.into() };
+                    let quota = Quota { disk, limits, reporter: Arc::clone(&reporter), root };
+                    writable.open.add(dir, (Arc::new(quota), Key::NONE));
+                }
+                roots.push(Arc::downgrade(dir));
             }
         }
-        Ok(Self { reporter, roots, open: Arc::default() })
+        Ok(Self { reporter, roots, open: Arc::default(), writable: Arc::clone(writable) })
+    }
+
+    /// Where what is open for writing is counted.
+    fn writable(&self) -> Arc<Writable> {
+        Arc::clone(&self.writable)
     }
 
     /// What is open, to be counted from outside.
@@ -166,6 +215,52 @@ impl Files {
     }
 }
 
+impl HostCell {
+    /// The folder behind a descriptor and where it is counted, if its guest may write to it.
+    fn counted_dir(&self, fd: &Resource<Descriptor>) -> wasmtime::Result<Option<(Arc<Quota>, Dir)>> {
+        match self.table.get(fd)? {
+            Descriptor::Dir(dir) if dir.perms == FsPerms::ReadWrite => {
+                Ok(Some((self.counted(&dir.dir)?.0, dir.clone())))
+            }
+            Descriptor::Dir(_) | Descriptor::File(_) => Ok(None),
+        }
+    }
+
+    /// The file behind a descriptor and where it is counted, if its guest may write to it.
+    fn counted_file(&self, fd: &Resource<Descriptor>) -> wasmtime::Result<Option<(Place, Arc<File>)>> {
+        match self.table.get(fd)? {
+            Descriptor::File(file) if file.perms == FsPerms::ReadWrite => {
+                Ok(Some((self.counted(&file.file)?, Arc::clone(&file.file))))
+            }
+            Descriptor::Dir(_) | Descriptor::File(_) => Ok(None),
+        }
+    }
+
+    /// Two folders that a guest may write to, for what is moved from one to the other.
+    fn counted_pair(&self, from: &Resource<Descriptor>, to: &Resource<Descriptor>) -> wasmtime::Result<Pair> {
+        let (Some((from, dir)), Some((to, other))) = (self.counted_dir(from)?, self.counted_dir(to)?) else {
+            return Ok(Pair::Uncounted);
+        };
+        Ok(if Arc::ptr_eq(&from.disk, &to.disk) { Pair::Together(to, dir, other) } else { Pair::Apart })
+    }
+
+    fn counted(&self, file: &Arc<File>) -> wasmtime::Result<Place> {
+        // Every descriptor comes from a granted folder; one that did not must not be written to.
+        let unknown = || wasmtime::Error::msg("a file is open for writing in a folder that nobody counts");
+        self.files.writable.open.find(file).ok_or_else(unknown)
+    }
+}
+
+/// How two folders are counted.
+enum Pair {
+    /// The guest may not write to both.
+    Uncounted,
+    /// Each by itself, like two disks: what lies in one can be copied to the other.
+    Apart,
+    /// Together.
+    Together(Arc<Quota>, Dir, Dir),
+}
+
 /// What a descriptor stands for.
 struct Handle {
     file: Arc<File>,
@@ -203,6 +298,28 @@ fn read_only(component: &Component, root: usize, attempt: &str, path: &str) -> D
     }
 }
 
+/// More in a folder than its grant allows: which of the two limits it was is for the reader to see in `ps`.
+fn quota_denial(component: &Component, root: usize) -> Denial {
+    let dirs = &component.grants.dirs;
+    let (guest, limits) = dirs
+        .get(root)
+        .map_or(("", String::new()), |dir| (dir.guest.as_str(), format!("{} in {} files", dir.quota, dir.files)));
+    let entries = dirs.iter().enumerate().map(|(index, dir)| {
+        let mut dir = dir.clone();
+        if index == root {
+            dir.quota.0 = dir.quota.0.saturating_mul(2);
+            dir.files = dir.files.saturating_mul(2).max(8);
+        }
+        let mode = dir.mode;
+        entry(&dir, mode)
+    });
+    Denial {
+        grant: "dirs",
+        attempt: format!("keep more than {limits} in {guest}"),
+        remedy: setting(component, "grants", "dirs", &list(entries)),
+    }
+}
+
 /// A path out of a granted folder.
 fn outside(component: &Component, root: usize, path: &str) -> Denial {
     let dirs = &component.grants.dirs;
@@ -220,7 +337,15 @@ fn outside(component: &Component, root: usize, path: &str) -> Denial {
 
 fn entry(dir: &DirGrant, mode: DirMode) -> String {
     let host = quoted(&dir.host.to_string_lossy());
-    format!(r#"{{ host = {host}, guest = {}, mode = "{mode}" }}"#, quoted(&dir.guest))
+    let mut entry = format!(r#"{{ host = {host}, guest = {}, mode = "{mode}""#, quoted(&dir.guest));
+    if dir.quota != DEFAULT_QUOTA {
+        entry.push_str(&format!(r#", quota = "{}""#, dir.quota));
+    }
+    if dir.files != DEFAULT_FILES {
+        entry.push_str(&format!(", files = {}", dir.files));
+    }
+    entry.push_str(" }");
+    entry
 }
 
 fn list(entries: impl Iterator<Item = String>) -> String {
@@ -234,7 +359,7 @@ mod tests {
     use watertight_model::app::ComponentId;
 
     fn dir(host: &str, guest: &str, mode: DirMode) -> DirGrant {
-        DirGrant { host: host.into(), guest: guest.into(), mode }
+        DirGrant::new(host, guest, mode)
     }
 
     #[test]
@@ -254,7 +379,7 @@ mod tests {
     fn a_file_counts_until_its_last_handle_is_gone() {
         let recorder = Arc::new(Recorder::default());
         let reporter = Reporter::new(app(|component| component.budget.files = 2), ComponentId(0), recorder.clone());
-        let files = Files { reporter, roots: Vec::new(), open: Arc::default() };
+        let files = Files { reporter, roots: Vec::new(), open: Arc::default(), writable: Arc::default() };
         let null = || Arc::new(File::open("/dev/null").expect("every Unix has it"));
         let (parent, first) = (null(), null());
 

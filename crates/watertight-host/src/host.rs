@@ -8,13 +8,18 @@ use wasmtime::{
 };
 use wasmtime_wasi::{WasiCtxBuilder, p2::bindings::LinkOptions};
 use wasmtime_wasi_http::WasiHttpCtx;
-use watertight_model::app::{App, Component};
+use watertight_model::{
+    app::{App, Component},
+    usage::DiskUsage,
+};
 use watertight_runtime::{CellCore, Host, HostResource};
 
 use crate::{
     cell::{Held, HostCell},
-    clocks, command, env, filesystem,
-    filesystem::Files,
+    clocks, command,
+    disk::{Disks, SharedLedgers},
+    env, filesystem,
+    filesystem::{Files, Writable},
     outbound::Outbound,
     random,
     report::Reporter,
@@ -36,13 +41,21 @@ pub struct WasiHost {
     app: Arc<App>,
     base_dir: PathBuf,
     console: Option<Console>,
+    writable: Arc<Writable>,
 }
 
 impl WasiHost {
     /// A host that finds granted folders relative to `base_dir`, the manifest's folder.
     #[must_use]
     pub fn new(app: Arc<App>, base_dir: impl Into<PathBuf>) -> Self {
-        Self { app, base_dir: base_dir.into(), console: None }
+        Self { app, base_dir: base_dir.into(), console: None, writable: Arc::default() }
+    }
+
+    /// Counts what guests write together with the other processes that have these ledgers.
+    #[must_use]
+    pub fn with_ledgers(mut self, ledgers: SharedLedgers) -> Self {
+        self.writable = Arc::new(Writable::new(Disks::new(ledgers)));
+        self
     }
 
     /// Connects one component to a console: for `watertight run`.
@@ -54,7 +67,8 @@ impl WasiHost {
 }
 
 impl Host<HostCell> for WasiHost {
-    fn link(&self, _: &Component, linker: &mut Linker<HostCell>) -> wasmtime::Result<()> {
+    fn link(&self, component: &Component, linker: &mut Linker<HostCell>) -> wasmtime::Result<()> {
+        self.writable.count(component, &self.base_dir)?;
         let p3 = has_async(linker.engine());
         let mut options = LinkOptions::default();
         options.network_error_code(true);
@@ -88,12 +102,16 @@ impl Host<HostCell> for WasiHost {
 
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES_PER_CELL);
-        let files = Files::new(Arc::clone(&reporter), &mut wasi, &mut table)?;
+        let files = Files::new(Arc::clone(&reporter), &self.writable, &self.base_dir, &mut wasi, &mut table)?;
         core.account().set_holdings(Arc::new(Held { files: files.held(), sockets: Arc::clone(&counted) }));
         let mut wasi_http = WasiHttpCtx::new();
         wasi_http.set_field_size_limit(MAX_HEADER_BYTES);
         let outbound = Outbound::from_grant(reporter, Arc::clone(&counted));
         Ok(HostCell { core, table, wasi, wasi_http, outbound, files, sockets: counted, streams: HashMap::new() })
+    }
+
+    fn disks(&self) -> Vec<DiskUsage> {
+        self.writable.disks.usage()
     }
 
     fn resources(&self) -> &[HostResource] {

@@ -16,6 +16,7 @@
 mod cell;
 mod clocks;
 pub mod command;
+mod disk;
 mod env;
 mod filesystem;
 #[cfg(test)]
@@ -31,6 +32,7 @@ mod stdio;
 
 pub use self::{
     cell::HostCell,
+    disk::SharedLedgers,
     host::WasiHost,
     stdio::{Console, Output},
 };

@@ -2,7 +2,7 @@
 //!
 //! An origin is a scheme, a host and a port, as the guest writes them in its request; the host is not resolved before it is
 //! compared, and a redirect is an answer like any other: the guest may follow it to another granted origin. A request to
-//! anything else never opens a connection and fails with `HTTP-request-denied`; one over `budget.sockets` fails with
+//! anything else never opens a connection and fails with `HTTP-request-denied`; one over `budget.requests` fails with
 //! `connection-limit-reached`. The same hook serves WASI 0.2 and 0.3.
 
 use std::{
@@ -255,17 +255,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_request_over_the_budget_of_sockets_is_refused() {
+    async fn a_request_over_the_budget_of_requests_is_refused() {
         let (result, recorder) = sent(
             |component| {
                 component.grants.http = vec![grant(HttpScheme::Http, "127.0.0.1", 1)];
-                component.budget.sockets = 2;
+                component.budget.requests = 2;
             },
             "http://127.0.0.1:1/",
             2,
         )
         .await;
         assert!(matches!(result, Err(Error::ConnectionLimitReached)), "{result:?}");
-        assert_eq!(recorder.remedies(), ["component.web.budget.sockets = 8"]);
+        assert_eq!(recorder.remedies(), ["component.web.budget.requests = 8"]);
     }
 }

@@ -1,4 +1,4 @@
-//! `grants.tcp`, `grants.udp`, `grants.dns` and `budget.sockets`.
+//! `grants.tcp`, `grants.udp`, `grants.dns`, `budget.sockets` and `budget.requests`.
 //!
 //! A guest may always make a socket, within its budget; the grant is asked when an address comes in. What an address is good for:
 //!
@@ -104,24 +104,27 @@ impl Sockets {
 
     /// Whether one more socket fits; reported when it does not.
     pub(crate) fn room(&self) -> bool {
-        let (sockets, requests) = self.count();
-        let held = sockets.saturating_add(requests);
-        let component = self.reporter.component();
-        let limit = component.budget.sockets;
-        if held < limit {
-            return true;
+        let limit = self.reporter.component().budget.sockets;
+        let fits = self.count().0 < limit;
+        if !fits {
+            self.deny("sockets", limit, format!("hold more than {limit} sockets open"));
         }
-        self.reporter.deny(Denial {
-            grant: "sockets",
-            attempt: format!("hold more than {limit} sockets and requests open"),
-            remedy: budget_of(component, "sockets", limit.saturating_mul(2).max(8)),
-        });
-        false
+        fits
     }
 
-    /// A place for one outbound request.
+    /// A place for one outbound request; `None`, reported, when the budget is spent.
     pub(crate) fn request(&self) -> Option<RequestSlot> {
-        self.room().then(|| RequestSlot { _place: Arc::clone(&self.requests) })
+        let limit = self.reporter.component().budget.requests;
+        if self.count().1 < limit {
+            return Some(RequestSlot { _place: Arc::clone(&self.requests) });
+        }
+        self.deny("requests", limit, format!("have more than {limit} requests in flight"));
+        None
+    }
+
+    fn deny(&self, grant: &'static str, limit: u32, attempt: String) {
+        let remedy = budget_of(self.reporter.component(), grant, limit.saturating_mul(2).max(8));
+        self.reporter.deny(Denial { grant, attempt, remedy });
     }
 
     /// Counts a stream on its own from here on: its socket's handle is gone.
@@ -306,25 +309,26 @@ mod tests {
     }
 
     #[test]
-    fn sockets_requests_and_streams_share_one_budget() {
+    fn sockets_and_streams_share_one_budget_and_requests_have_their_own() {
         let recorder = Arc::new(Recorder::default());
-        let reporter = Reporter::new(app(|component| component.budget.sockets = 3), ComponentId(0), recorder.clone());
-        let sockets = Sockets::new(reporter);
+        let limits = app(|component| (component.budget.sockets, component.budget.requests) = (2, 1));
+        let sockets = Sockets::new(Reporter::new(limits, ComponentId(0), recorder.clone()));
         let peer = "203.0.113.9:999".parse().expect("an address");
 
-        let request = sockets.request().expect("nothing is open");
         let stream = Arc::new(());
         sockets.outlives(&stream);
-        assert!(sockets.allows(peer, SocketAddrUse::TcpAccept), "two of three are taken");
-        assert!(!sockets.allows(peer, SocketAddrUse::TcpAccept), "three of three are taken");
-        assert!(sockets.request().is_none());
-        assert_eq!(recorder.remedies(), ["component.web.budget.sockets = 8"]);
+        let request = sockets.request().expect("nothing is in flight");
+        assert!(sockets.allows(peer, SocketAddrUse::TcpAccept), "one of two is taken");
+        assert!(!sockets.allows(peer, SocketAddrUse::TcpAccept), "two of two are taken");
+        assert!(sockets.request().is_none(), "one of one is in flight");
+        assert_eq!(sockets.count(), (2, 1));
+        assert_eq!(recorder.remedies(), ["component.web.budget.sockets = 8", "component.web.budget.requests = 8"]);
 
         drop(stream);
-        assert!(sockets.request().is_some(), "the stream is gone");
+        assert!(sockets.allows(peer, SocketAddrUse::TcpAccept), "the stream is gone");
         drop(request);
+        assert!(sockets.request().is_some(), "the request is gone");
         sockets.recount(&mut ResourceTable::new());
-        let held: Vec<_> = std::iter::from_fn(|| sockets.request()).collect();
-        assert_eq!(held.len(), 3, "the accepted socket is gone too");
+        assert_eq!(sockets.count(), (0, 0), "the accepted sockets are gone too");
     }
 }

@@ -83,7 +83,7 @@ pub enum Ended {
 /// What a breaker says to a step.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Reply {
-    /// To [`Step::Ask`]: the permission, or how long it will be open yet.
+    /// To [`Step::Ask`]: the permission, or how long it will be open yet; zero while a probe runs, which may take any time.
     pub pass: Option<Result<Pass, Duration>>,
     /// The state it is in since this step, if that is another.
     pub change: Option<BreakerState>,
@@ -122,6 +122,16 @@ impl Breaker {
         }
     }
 
+    /// How long it will be open yet, if it is: nobody needs to ask before.
+    #[must_use]
+    pub fn refuses(&self, now: Duration) -> Option<Duration> {
+        match self.state {
+            State::Open { until } => until.checked_sub(now).filter(|rest| !rest.is_zero()),
+            State::HalfOpen { probing: true } => Some(Duration::ZERO),
+            State::Closed(_) | State::HalfOpen { probing: false } => None,
+        }
+    }
+
     /// Takes a step.
     pub fn step(&mut self, now: Duration, step: Step) -> Reply {
         let before = self.state();
@@ -139,14 +149,12 @@ impl Breaker {
     }
 
     fn ask(&mut self, now: Duration) -> Result<Pass, Duration> {
-        match &mut self.state {
-            State::Closed(_) => return Ok(Pass(self.epoch)),
-            State::Open { until } if now < *until => return Err(*until - now),
-            // The probe decides, and has no time set that it would do so in.
-            State::HalfOpen { probing: true } => return Err(Duration::ZERO),
-            State::Open { .. } | State::HalfOpen { probing: false } => {}
+        if let Some(rest) = self.refuses(now) {
+            return Err(rest);
         }
-        self.become_state(State::HalfOpen { probing: true });
+        if self.state() != BreakerState::Closed {
+            self.become_state(State::HalfOpen { probing: true });
+        }
         Ok(Pass(self.epoch))
     }
 

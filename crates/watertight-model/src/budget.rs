@@ -2,11 +2,11 @@
 
 use std::{fmt, time::Duration};
 
-/// The limits of one component. Memory, log, files and sockets are per cell; cpu and deadline per call tree and call;
+/// The limits of one component. Memory, log, files, sockets and requests are per cell; cpu and deadline per call tree and call;
 /// concurrency and queue per worker process.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Budget {
-    /// The sum over a cell's linear memories, tables and GC heap.
+    /// The sum over a cell's linear memories, tables and GC heap, and what the host keeps for it: buffers, bodies, headers, frames.
     #[serde(rename = "memory_bytes")]
     pub memory: ByteSize,
     /// Time spent running guest code, for one cell in one call tree.
@@ -27,8 +27,10 @@ pub struct Budget {
     pub log: ByteSize,
     /// Files and folders one cell may hold open.
     pub files: u32,
-    /// Sockets and outbound HTTP requests one cell may hold open.
+    /// Sockets one cell may hold open.
     pub sockets: u32,
+    /// Outbound HTTP requests one cell may have in flight.
+    pub requests: u32,
 }
 
 impl Default for Budget {
@@ -43,6 +45,7 @@ impl Default for Budget {
             log: ByteSize::mib(1),
             files: 64,
             sockets: 16,
+            requests: 16,
         }
     }
 }

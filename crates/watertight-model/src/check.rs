@@ -16,7 +16,7 @@ mod trigger;
 use std::{
     collections::BTreeMap,
     ops::Range,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
     sync::Arc,
 };
 
@@ -112,6 +112,7 @@ pub fn check(manifest: &Manifest, files: &Files, host: &HostInterfaces) -> (Opti
     let mut checker = Checker { manifest, host, types: Vec::new(), problems: manifest.problems.clone() };
     if !manifest.broken {
         checker.folders(files);
+        checker.nested_folders();
         checker.sources(files);
     }
     let app = if manifest.broken { None } else { checker.app() };
@@ -146,6 +147,7 @@ pub fn single(
         // Whoever names a file on a command line wants to see what it prints, and has no manifest to say so in.
         grants: Grants { stdio: true, ..Grants::default() },
         dirs: Vec::new(),
+        writable: Vec::new(),
         budget: Budget::default(),
         edges: Vec::new(),
         residence: Residence::default(),
@@ -241,6 +243,23 @@ impl Checker<'_> {
         }
     }
 
+    /// A folder that is written to is counted, and what lies in two of them would be counted twice. Links are followed when the app is loaded.
+    fn nested_folders(&mut self) {
+        let folders = self.manifest.components.iter().flat_map(|component| &component.writable);
+        let folders: Vec<_> = folders.map(|folder| (plain(&folder.value), folder)).collect();
+        for (index, (path, folder)) in folders.iter().enumerate() {
+            let nested = |earlier: &&(PathBuf, &At<PathBuf>)| {
+                earlier.0 != *path && (earlier.0.starts_with(path) || path.starts_with(&earlier.0))
+            };
+            let Some((_, earlier)) = folders[..index].iter().find(nested) else { continue };
+            let (one, other) = (earlier.value.display(), folder.value.display());
+            let what = format!("`{one}` and `{other}` are both granted for writing, and one lies in the other");
+            let problem = Problem::new(Code::OverlappingDirs, what)
+                .help("each has a quota of its own: grant the outer one alone, or two that lie beside each other");
+            self.report(problem, folder.span.clone(), "");
+        }
+    }
+
     fn sources(&mut self, files: &Files) {
         for index in 0..self.manifest.components.len() {
             let read = self.source(index, files);
@@ -316,4 +335,19 @@ fn noun(item: &Item) -> &'static str {
         Item::TypeName => "a type",
         Item::Unsupported(noun) => noun,
     }
+}
+
+/// A path without `.` and, as far as its text tells, without `..`.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if matches!(plain.components().next_back(), Some(Component::Normal(_))) => {
+                plain.pop();
+            }
+            Component::ParentDir | Component::Normal(_) | Component::RootDir | Component::Prefix(_) => plain.push(part),
+        }
+    }
+    plain
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::{
     app::{ComponentId, EdgeId, FunctionId},
+    breaker::BreakerState,
     failure::FailureKind,
     fault::FaultKind,
     supervision::{Change, Subject},
@@ -103,6 +104,13 @@ pub enum Event {
         of: Subject,
         /// What happened.
         change: Change,
+    },
+    /// The breaker of an edge opened, closed, or lets a call through to see.
+    Breaker {
+        /// Which edge.
+        edge: EdgeId,
+        /// What it is since.
+        state: BreakerState,
     },
     /// Events were dropped because this sink was too slow.
     Dropped {

@@ -3,6 +3,8 @@
 
 use std::{collections::BTreeMap, fmt, net::IpAddr, path::PathBuf};
 
+use crate::budget::ByteSize;
+
 /// Every capability that the manifest gives one component.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Grants {
@@ -63,7 +65,18 @@ pub struct DirGrant {
     pub guest: String,
     /// Read-only, or read and write.
     pub mode: DirMode,
+    /// Bytes that may lie in the folder, whoever put them there, for this guest to make them more. Of no effect on a read-only one.
+    #[serde(rename = "quota_bytes")]
+    pub quota: ByteSize,
+    /// Files and folders that may lie in it, likewise.
+    pub files: u32,
 }
+
+/// What may lie in a folder granted for writing where the manifest does not say.
+pub const DEFAULT_QUOTA: ByteSize = ByteSize::mib(100);
+
+/// How many files and folders may.
+pub const DEFAULT_FILES: u32 = 10_000;
 
 /// What a guest may do in a granted folder.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -74,6 +87,13 @@ pub enum DirMode {
     Ro,
     /// Read and write.
     Rw,
+}
+
+impl DirGrant {
+    /// A folder with the default limits.
+    pub fn new(host: impl Into<PathBuf>, guest: impl Into<String>, mode: DirMode) -> Self {
+        Self { host: host.into(), guest: guest.into(), mode, quota: DEFAULT_QUOTA, files: DEFAULT_FILES }
+    }
 }
 
 impl HttpGrant {

@@ -31,7 +31,7 @@ pub(crate) use self::{
 use crate::{
     app::{Lifetime, Wall},
     budget::Budget,
-    grant::{DirGrant, DirMode, Grants},
+    grant::{DEFAULT_FILES, DEFAULT_QUOTA, DirGrant, DirMode, Grants},
     problem::{Code, Problem, SourceText},
     supervision::Residence,
 };
@@ -76,6 +76,8 @@ pub(crate) struct ComponentSpec {
     pub(crate) uses: Vec<At<String>>,
     pub(crate) grants: Grants,
     pub(crate) dirs: Vec<At<PathBuf>>,
+    /// Those of them that are granted for writing.
+    pub(crate) writable: Vec<At<PathBuf>>,
     pub(crate) budget: Budget,
     pub(crate) edges: Vec<EdgeSpec>,
     pub(crate) residence: Residence,
@@ -234,10 +236,11 @@ fn read_component(reader: &mut Reader, name: At<String>, table: Table<'_>) -> Co
         reader.choice(table, "wall").map_or_else(Wall::default, |choice| [Wall::Cell, Wall::Fused][choice.value]);
     let listed = reader.list(table, "uses");
     let uses = without_repeats(reader, listed);
-    let (grants, dirs) = match reader.inner(table, "grants") {
+    let (grants, folders) = match reader.inner(table, "grants") {
         Some(grants) => read_grants(reader, grants),
-        None => (Grants::default(), Vec::new()),
+        None => (Grants::default(), Folders::default()),
     };
+    let Folders { all: dirs, writable } = folders;
     let budget = reader.inner(table, "budget").map_or_else(Budget::default, |budget| read_budget(reader, budget));
     let edges = reader.named(table, "edge");
     let edges = edges.into_iter().map(|(import, table)| policy::read_edge(reader, import, table)).collect();
@@ -245,7 +248,21 @@ fn read_component(reader: &mut Reader, name: At<String>, table: Table<'_>) -> Co
     let given =
         |keys: &[&'static str]| keys.iter().filter_map(|key| Some(At::new(*key, table.span_of(key)?))).collect();
     let (resident_keys, given) = (given(&residence::KEYS), given(&["lifetime", "grants", "budget"]));
-    ComponentSpec { name, source, lifetime, wall, uses, grants, dirs, budget, edges, residence, given, resident_keys }
+    ComponentSpec {
+        name,
+        source,
+        lifetime,
+        wall,
+        uses,
+        grants,
+        dirs,
+        writable,
+        budget,
+        edges,
+        residence,
+        given,
+        resident_keys,
+    }
 }
 
 fn read_budget(reader: &mut Reader, table: Table<'_>) -> Budget {
@@ -260,10 +277,18 @@ fn read_budget(reader: &mut Reader, table: Table<'_>) -> Budget {
         log: reader.size(table, "log", 1).unwrap_or(default.log),
         files: reader.count(table, "files").unwrap_or(default.files),
         sockets: reader.count(table, "sockets").unwrap_or(default.sockets),
+        requests: reader.count(table, "requests").unwrap_or(default.requests),
     }
 }
 
-fn read_grants(reader: &mut Reader, table: Table<'_>) -> (Grants, Vec<At<PathBuf>>) {
+/// The host's folders that grants name.
+#[derive(Default)]
+struct Folders {
+    all: Vec<At<PathBuf>>,
+    writable: Vec<At<PathBuf>>,
+}
+
+fn read_grants(reader: &mut Reader, table: Table<'_>) -> (Grants, Folders) {
     let (dirs, folders) = read_dirs(reader, table);
     let grants = Grants {
         env: read_env(reader, table),
@@ -369,9 +394,9 @@ fn path_fits(reader: &mut Reader, path: &At<String>) -> bool {
     checked.is_some()
 }
 
-fn read_dirs(reader: &mut Reader, table: Table<'_>) -> (Vec<DirGrant>, Vec<At<PathBuf>>) {
+fn read_dirs(reader: &mut Reader, table: Table<'_>) -> (Vec<DirGrant>, Folders) {
     let mut grants: Vec<DirGrant> = Vec::new();
-    let mut folders = Vec::new();
+    let mut folders = Folders::default();
     for table in reader.tables(table, "dirs") {
         let host = reader.required_text(table, "host").filter(|host| path_fits(reader, host));
         let guest = reader.required_text(table, "guest");
@@ -379,7 +404,21 @@ fn read_dirs(reader: &mut Reader, table: Table<'_>) -> (Vec<DirGrant>, Vec<At<Pa
             .choice(table, "mode")
             .map_or_else(DirMode::default, |choice| [DirMode::Ro, DirMode::Rw][choice.value]);
         if let Some(host) = &host {
-            folders.push(At::new(PathBuf::from(&host.value), host.span.clone()));
+            let folder = At::new(PathBuf::from(&host.value), host.span.clone());
+            if mode == DirMode::Rw {
+                folders.writable.push(folder.clone());
+            }
+            folders.all.push(folder);
+        }
+        let quota = reader.size(table, "quota", 1).unwrap_or(DEFAULT_QUOTA);
+        let files = reader.count(table, "files").unwrap_or(DEFAULT_FILES);
+        if mode == DirMode::Ro {
+            for key in ["quota", "files"] {
+                let Some(span) = table.span_of(key) else { continue };
+                let what = format!("`{key}` has no effect on a folder that is only read");
+                let problem = Problem::warning(Code::NoEffect, what).help("drop it, or write mode = \"rw\"");
+                reader.report(problem, span, "");
+            }
         }
         let Some(guest) = guest else { continue };
         let Some(path) = reader.parsed(Code::BadPath, &guest, reach::guest_path) else { continue };
@@ -396,7 +435,7 @@ fn read_dirs(reader: &mut Reader, table: Table<'_>) -> (Vec<DirGrant>, Vec<At<Pa
         }
         // Kept even without a host folder, so that later paths are compared with it.
         let host = host.map(|host| PathBuf::from(host.value)).unwrap_or_default();
-        grants.push(DirGrant { host, guest: path, mode });
+        grants.push(DirGrant { host, guest: path, mode, quota, files });
     }
     (grants, folders)
 }

@@ -233,6 +233,7 @@ fn weight(record: &Record) -> usize {
         | Event::LogCut { .. }
         | Event::Supervised { .. }
         | Event::Demoted { .. }
+        | Event::Breaker { .. }
         | Event::Dropped { .. } => 0,
     };
     size_of::<Record>() + text

@@ -13,7 +13,8 @@ use std::{
 };
 
 use watertight_model::{
-    app::{App, Component, ComponentId},
+    app::{App, Component, ComponentId, EdgeId},
+    breaker::BreakerState,
     event::{
         Call, CellEnd, Denial, Event, Failure, LogStream, Outcome, Postmortem, ReloadEnd, Request, Root, Seen,
         WorkerChange,
@@ -54,6 +55,7 @@ impl Detail {
             Kind::Denied,
             Kind::Worker,
             Kind::ResidentFailed,
+            Kind::Breaker,
             Kind::Dropped,
         ];
         match self {
@@ -143,6 +145,7 @@ impl<W: Write + Send + 'static> HumanLog<W> {
             | Event::Request(_)
             | Event::Worker { .. }
             | Event::Reload(_)
+            | Event::Breaker { .. }
             | Event::Dropped { .. } => return true,
         };
         self.flood.shows(component, record.at)
@@ -276,6 +279,7 @@ impl Line<'_> {
             }
             Event::Reload(ReloadEnd::Failed { why }) => self.toned(Tone::Odd, format_args!("{}", clean(why))),
             Event::Supervised { of, change } => supervised::write(self, *of, *change),
+            Event::Breaker { edge, state } => self.breaker(*edge, *state),
             Event::Dropped { count } => {
                 self.toned(Tone::Odd, format_args!("{count} events are missing here: this log is read too slowly"))
             }
@@ -348,6 +352,17 @@ impl Line<'_> {
             Seen::Fallback => write!(self.text, "; its fallback answered"),
             Seen::Value => write!(self.text, "; its caller got what the manifest sets"),
             Seen::Results | Seen::Error | Seen::Trap => Ok(()),
+        }
+    }
+
+    fn breaker(&mut self, edge: EdgeId, state: BreakerState) -> fmt::Result {
+        let (importer, exporter) = self.names.ends(edge);
+        let import = self.names.edge(edge).map_or("?", |edge| &edge.import);
+        let what = format!("{importer} -> {exporter} {}: breaker {state}", clean(import));
+        match state {
+            BreakerState::Open => self.toned(Tone::Bad, format_args!("{what}, calls fail at once")),
+            BreakerState::HalfOpen => self.toned(Tone::Odd, format_args!("{what}, one call tries")),
+            BreakerState::Closed => self.toned(Tone::Good, format_args!("{what}, calls are made again")),
         }
     }
 

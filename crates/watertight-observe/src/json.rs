@@ -212,6 +212,13 @@ impl Named<'_> {
                 }
             }
             Event::Supervised { of, change } => supervised::serialize(map, names, *of, *change),
+            Event::Breaker { edge, state } => {
+                let (importer, exporter) = names.ends(*edge);
+                map.serialize_entry("event", "breaker")?;
+                map.serialize_entry("edge", &format!("{importer}->{exporter}"))?;
+                map.serialize_entry("import", names.edge(*edge).map_or("?", |edge| &edge.import))?;
+                map.serialize_entry("state", state)
+            }
             Event::Dropped { count } => {
                 map.serialize_entry("event", "dropped")?;
                 map.serialize_entry("count", count)

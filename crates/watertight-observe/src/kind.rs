@@ -42,13 +42,15 @@ pub enum Kind {
     Resident,
     /// A resident is restarted, or will not be; a group or the app gave up.
     ResidentFailed,
+    /// A breaker.
+    Breaker,
     /// Events were lost.
     Dropped,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Call,
         Self::CallFailed,
         Self::Root,
@@ -66,6 +68,7 @@ impl Kind {
         Self::Worker,
         Self::Resident,
         Self::ResidentFailed,
+        Self::Breaker,
         Self::Dropped,
     ];
 
@@ -99,6 +102,7 @@ impl Kind {
                     Self::ResidentFailed
                 }
             },
+            Event::Breaker { .. } => Self::Breaker,
             Event::Dropped { .. } => Self::Dropped,
         }
     }

@@ -129,6 +129,7 @@ impl Tally {
             | Event::Demoted { .. }
             | Event::Worker { .. }
             | Event::Reload(_)
+            | Event::Breaker { .. }
             | Event::Supervised { .. }
             | Event::Failure(_)
             | Event::Postmortem(_)

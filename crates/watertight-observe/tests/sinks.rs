@@ -12,6 +12,7 @@ use watertight_model::{
         App, Component, ComponentId, Edge, EdgeId, EdgeShape, Fallback, Function, FunctionId, HttpHandler, HttpTrigger,
         Lifetime, OnFailure, SourceKind, Wall,
     },
+    breaker::BreakerState,
     budget::Budget,
     event::{
         Call, CellEnd, CellId, Denial, Event, Failure, LogStream, Outcome, Postmortem, ReloadEnd, Request, Root, Seen,
@@ -177,6 +178,9 @@ fn events() -> Vec<Event> {
         supervised(Subject::Component(component), gave_up(Some(Duration::from_secs(30)))),
         supervised(Subject::Group(GroupId(7)), gave_up(None)),
         supervised(Subject::App, gave_up(None)),
+        Event::Breaker { edge: EdgeId(0), state: BreakerState::Open },
+        Event::Breaker { edge: EdgeId(0), state: BreakerState::HalfOpen },
+        Event::Breaker { edge: EdgeId(0), state: BreakerState::Closed },
         Event::Dropped { count: 17 },
         // No sink stops at an index that the app does not have.
         Event::CellStarted { cell, component: ComponentId(99) },

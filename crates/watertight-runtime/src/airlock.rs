@@ -5,8 +5,11 @@
 //!      └────────────────────────┴─ returns ──────────────┴──────────▶ results
 //! ```
 //!
+//! Before each attempt stand the edge's breaker and gate: see [`Guard`]. What they turn away is a failure like any other.
 //! All of it happens within the caller's time: what is left of that is divided evenly between the attempt at hand and what may have to
 //! follow, and what one does not use is there for the next. Every attempt has a fresh cell, and the same arguments.
+
+mod guard;
 
 use std::{
     cell::Cell,
@@ -22,6 +25,7 @@ use watertight_model::{
     supervision::Chance,
 };
 
+pub(crate) use self::guard::Guard;
 use crate::{
     clock::Moment,
     failure::DependencyFailed,
@@ -33,6 +37,7 @@ use crate::{
 /// What a manifest has done about failures of one function.
 #[derive(Debug)]
 pub(crate) struct Airlock {
+    guard: Option<Arc<Guard>>,
     retry: Option<Retry>,
     fallback: Option<Callable>,
 }
@@ -63,8 +68,13 @@ pub(crate) enum Seen {
 
 impl Airlock {
     /// None where there is nothing to do.
-    pub(crate) fn new(retry: Option<Retry>, fallback: Option<Callable>) -> Option<Box<Self>> {
-        (retry.is_some() || fallback.is_some()).then(|| Box::new(Self { retry, fallback }))
+    pub(crate) fn new(
+        guard: Option<Arc<Guard>>,
+        retry: Option<Retry>,
+        fallback: Option<Callable>,
+    ) -> Option<Box<Self>> {
+        let needed = guard.is_some() || retry.is_some() || fallback.is_some();
+        needed.then(|| Box::new(Self { guard, retry, fallback }))
     }
 
     /// Calls, and does about a failure what there is to be done.
@@ -77,43 +87,67 @@ impl Airlock {
         deadline: Moment,
     ) -> Passed {
         let mut arguments = arguments;
-        let mut attempts = 0;
+        let (mut tries, mut attempts) = (0, 0);
         let failed = loop {
-            let later = self.stages_after(attempts);
-            let (now, until) = share(callee, deadline, later + 1);
+            let later = self.stages_after(tries);
+            let until = share(callee, deadline, later + 1);
             let next = if later > 0 { arguments.again() } else { None };
-            attempts += 1;
-            let attempt = callee.call(caller, tree, arguments, until, now).await;
+            tries += 1;
+            let attempt = self.attempt(callee, caller, tree, arguments, until, &mut attempts).await;
             let passed = Passed { attempts, ..Passed::once(attempt) };
             let (Some(next), Err(error)) = (next, &passed.result) else { return passed };
             arguments = next;
-            if !self.tries_again(error, attempts, deadline).await {
+            if !self.tries_again(error, tries, deadline).await {
                 break passed;
             }
         };
         match &self.fallback {
             None => failed,
             Some(fallback) => {
-                let (now, until) = share(fallback, deadline, 1);
-                failed.or(fallback.call(caller, tree, arguments, until, now).await)
+                let until = share(fallback, deadline, 1);
+                failed.or(fallback.call(caller, tree, arguments, until, Moment::latest()).await)
             }
         }
     }
 
-    /// Attempts that may follow this one, and the fallback.
-    fn stages_after(&self, attempts: u32) -> u32 {
-        let retries = self.retry.map_or(0, |retry| retry.attempts.saturating_sub(attempts));
+    /// Makes the call once, if it is let through, and counts it then.
+    async fn attempt<T: CellData>(
+        &self,
+        callee: &Callable,
+        caller: &mut impl StoreAccess<T>,
+        tree: &Arc<Tree<T>>,
+        arguments: Frame,
+        deadline: Moment,
+        attempts: &mut u32,
+    ) -> Attempt {
+        let Some(guard) = &self.guard else {
+            *attempts += 1;
+            return callee.call(caller, tree, arguments, deadline, Moment::latest()).await;
+        };
+        let through = match guard.admit(tree.app.events(), deadline).await {
+            Ok(through) => through,
+            Err(error) => return Attempt { result: Err(error), injected: None },
+        };
+        *attempts += 1;
+        let attempt = callee.call(caller, tree, arguments, deadline, Moment::now()).await;
+        through.settle(&attempt.result);
+        attempt
+    }
+
+    /// What may follow the attempt after so many: attempts, and the fallback.
+    fn stages_after(&self, tries: u32) -> u32 {
+        let retries = self.retry.map_or(0, |retry| retry.attempts.saturating_sub(tries));
         retries + u32::from(self.fallback.is_some())
     }
 
     /// Waits until it is time for another attempt, if there is to be one.
-    async fn tries_again(&self, error: &CallError, attempts: u32, deadline: Moment) -> bool {
-        let Some(retry) = self.retry.filter(|retry| attempts <= retry.attempts && error.kind.retry()) else {
+    async fn tries_again(&self, error: &CallError, tries: u32, deadline: Moment) -> bool {
+        let Some(retry) = self.retry.filter(|retry| tries <= retry.attempts && error.kind.retry()) else {
             return false;
         };
-        let wait = retry.wait(attempts, chance());
+        let wait = retry.wait(tries, chance());
         // A wait that takes more than the attempt's share of the time leaves nothing for it.
-        let share = deadline.since(Moment::now()) / (self.stages_after(attempts)).max(1);
+        let share = deadline.since(Moment::now()) / self.stages_after(tries - 1).max(1);
         if wait >= share {
             return false;
         }
@@ -122,10 +156,10 @@ impl Airlock {
     }
 }
 
-/// Now, and the deadline of a call that has to share what is left with others.
-fn share(callee: &Callable, deadline: Moment, between: u32) -> (Moment, Moment) {
+/// The deadline of a call that begins now and has to share what is left with others.
+fn share(callee: &Callable, deadline: Moment, between: u32) -> Moment {
     let now = Moment::now();
-    (now, now.plus(callee.deadline.min(deadline.since(now) / between)))
+    now.plus(callee.deadline.min(deadline.since(now) / between))
 }
 
 /// Chance enough for callers that failed together not to come again together.

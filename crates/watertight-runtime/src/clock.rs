@@ -48,6 +48,10 @@ impl Moment {
         self.0.saturating_sub(earlier.0)
     }
 
+    pub(crate) fn minus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(nanos(duration)))
+    }
+
     pub(crate) fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(nanos(duration)))
     }

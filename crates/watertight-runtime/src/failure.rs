@@ -91,6 +91,10 @@ pub(crate) fn budget(kind: FailureKind, component: &Component) -> CallError {
             "{} calls run and {} wait already: raise component.{name}.budget.concurrency or queue",
             spent.concurrency, spent.queue
         ),
+        FailureKind::Shed => format!(
+            "it would have waited past its deadline, {} calls running: raise component.{name}.budget.concurrency",
+            spent.concurrency
+        ),
         FailureKind::Injected => "a drill made it fail".to_owned(),
         FailureKind::DeadHandle => "the cell that made this resource is gone".to_owned(),
         FailureKind::Down => "it was stopped in the middle of the call".to_owned(),
@@ -102,8 +106,7 @@ pub(crate) fn budget(kind: FailureKind, component: &Component) -> CallError {
         | FailureKind::HostPanic
         | FailureKind::Host
         | FailureKind::WallLost
-        | FailureKind::BreakerOpen
-        | FailureKind::Shed => kind.to_string(),
+        | FailureKind::BreakerOpen => kind.to_string(),
     };
     CallError { kind, component: name.clone(), detail }
 }

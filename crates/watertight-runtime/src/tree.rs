@@ -312,7 +312,10 @@ impl<T: CellData> Tree<T> {
             return None;
         }
         let admitted = loaded.gate.enter_now()?;
-        let mut cell = self.slot(component).take_resting()?;
+        let Some(mut cell) = self.slot(component).take_resting() else {
+            admitted.forgo();
+            return None;
+        };
         cell.join(Arc::clone(self), deadline);
         admitted.keep();
         Some(Callee::Lent(Loan { cell: Some(cell), tree: self, component, home: Home::Tree }))

@@ -7,15 +7,20 @@
 //!
 //! [`NodeBuilder`] goes the whole way; the steps are public for programs that show what happens on it.
 
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{fmt, io, path::PathBuf, sync::Arc, time::Duration};
 
+use tokio::{
+    runtime::Handle,
+    signal::unix::{SignalKind, signal},
+};
 use tokio_util::task::TaskTracker;
-use watertight_host::{Console, HostCell, WasiHost};
+use watertight_host::{Console, HostCell, SharedLedgers, WasiHost};
 use watertight_ingress::HttpConfig;
 use watertight_model::{
     app::{App, Component, ComponentId, SourceKind, Wall},
     event::{EventSink, NoSink},
     failure::CallError,
+    grant::DirMode,
     health::ComponentHealth,
     problem::Problem,
 };
@@ -41,6 +46,7 @@ pub struct CompiledNode {
     compiled: CompiledApp,
     base: PathBuf,
     warnings: Vec<Problem>,
+    ledgers: SharedLedgers,
 }
 
 /// A running app: its components can be called, and its routes served. Needs a Tokio runtime; one thread is enough.
@@ -90,7 +96,12 @@ impl CheckedApp {
     ) -> Result<CompiledNode, NodeError> {
         let compiled = CompiledApp::compile(Arc::clone(&self.app), &self.sources, cache, roots, progress)
             .map_err(NodeError::Load)?;
-        Ok(CompiledNode { compiled, base: self.base.clone(), warnings: self.warnings.clone() })
+        Ok(CompiledNode {
+            compiled,
+            base: self.base.clone(),
+            warnings: self.warnings.clone(),
+            ledgers: SharedLedgers::default(),
+        })
     }
 
     /// The components that are entered from outside when the app is served or embedded: those of its routes, and those that no
@@ -141,18 +152,43 @@ impl CompiledNode {
         self.compiled.app()
     }
 
+    /// What counts the folders that guests write to, for several processes that serve this app: made once, and kept by the process that
+    /// starts those.
+    ///
+    /// # Errors
+    /// When there is no memory.
+    pub fn ledgers(&self) -> io::Result<SharedLedgers> {
+        let dirs = self.app().components.iter().flat_map(|component| &component.grants.dirs);
+        SharedLedgers::keep(dirs.filter(|dir| dir.mode == DirMode::Rw).map(|dir| self.base.join(&dir.host)))
+    }
+
+    /// Counts what guests write together with other processes.
+    #[must_use]
+    pub fn with_ledgers(self, ledgers: SharedLedgers) -> Self {
+        Self { ledgers, ..self }
+    }
+
     /// Starts the engines and links every component to the host and to the others. `console` is for the one component that is
     /// run as a command.
     ///
     /// # Errors
     /// Every edge that cannot be put in place, every import that nobody meets, an engine that cannot start.
     pub fn start(self, console: Option<Console>, events: Arc<dyn EventSink>) -> Result<Node, NodeError> {
-        let mut host = WasiHost::new(Arc::clone(self.app()), &self.base);
+        catch_file_size_signal();
+        let mut host = WasiHost::new(Arc::clone(self.app()), &self.base).with_ledgers(self.ledgers.clone());
         if let Some(console) = console {
             host = host.with_console(console);
         }
         let running = self.compiled.start(Arc::new(host), events).map_err(NodeError::Load)?;
         Ok(Node { running, compiled: self, after: TaskTracker::new() })
+    }
+}
+
+/// Keeps a guest that writes past `ulimit -f` from ending the process by a signal: it gets an error then. What is caught once stays caught.
+fn catch_file_size_signal() {
+    if Handle::try_current().is_ok() {
+        // Refused for signals that no program may catch, which this is not.
+        let _ = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()));
     }
 }
 

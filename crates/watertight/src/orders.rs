@@ -18,6 +18,7 @@ use std::{
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use watertight_host::SharedLedgers;
 use watertight_ingress::HttpConfig;
 
 use crate::{
@@ -39,6 +40,8 @@ pub struct Orders<X> {
     pub http: HttpConfig,
     /// Certificate and key.
     pub tls: Option<TlsFiles>,
+    /// What counts the folders that guests write to: see [`crate::CompiledNode::ledgers`].
+    pub ledgers: SharedLedgers,
     /// What the program adds.
     pub extra: X,
 }
@@ -64,6 +67,7 @@ struct Wire<X> {
     #[serde(with = "HttpWire")]
     http: HttpConfig,
     tls: Option<TlsFiles>,
+    ledgers: SharedLedgers,
     extra: X,
 }
 
@@ -91,7 +95,8 @@ impl<X: Serialize + DeserializeOwned> Orders<X> {
     /// When there is no memory for them.
     pub fn post(self) -> io::Result<PostedOrders> {
         let (app, blobs) = self.app.parts();
-        let wire = Wire { app, cache: self.cache, http: self.http, tls: self.tls, extra: self.extra };
+        let Self { app: _, cache, http, tls, ledgers, extra } = self;
+        let wire = Wire { app, cache, http, tls, ledgers, extra };
         let json = serde_json::to_vec(&wire)?;
         // Without CLOEXEC: it is there for the processes that this one starts.
         let memory = memfd_create("watertight-orders", MemfdFlags::ALLOW_SEALING)?;
@@ -121,7 +126,8 @@ impl<X: Serialize + DeserializeOwned> Orders<X> {
                 .map(|length| Ok(Arc::from(read_exactly(&mut file, length)?)))
                 .collect::<io::Result<Vec<_>>>()?;
             let app = AppSource::from_parts(wire.app, blobs);
-            Ok(Self { app, cache: wire.cache, http: wire.http, tls: wire.tls, extra: wire.extra })
+            let Wire { app: _, cache, http, tls, ledgers, extra } = wire;
+            Ok(Self { app, cache, http, tls, ledgers, extra })
         };
         read().map_err(|error| OrdersError { path: path.to_owned(), error })
     }
@@ -159,6 +165,7 @@ mod tests {
                 ..HttpConfig::default()
             },
             tls: Some(TlsFiles { cert: "c.pem".into(), key: "k.pem".into() }),
+            ledgers: SharedLedgers::keep(["/".into()]).expect("there is memory"),
             extra: "json".to_owned(),
         };
         let posted = orders.clone().post().expect("there is memory");

@@ -273,12 +273,8 @@ fn uses(spec: &Component, used: &ComponentUsage) -> Vec<BudgetUse> {
     vec![
         row("memory", total.memory_bytes, most.memory_bytes, budget.memory.0),
         row("files", total.files.into(), most.files.into(), budget.files.into()),
-        row(
-            "sockets",
-            u64::from(total.sockets) + u64::from(total.requests),
-            u64::from(most.sockets) + u64::from(most.requests),
-            budget.sockets.into(),
-        ),
+        row("sockets", total.sockets.into(), most.sockets.into(), budget.sockets.into()),
+        row("requests", total.requests.into(), most.requests.into(), budget.requests.into()),
         row("log", total.log_bytes, most.log_bytes, budget.log.0),
         row("concurrency", running, running, budget.concurrency.into()),
         row("queue", waiting, waiting, budget.queue.into()),

@@ -110,6 +110,7 @@ fn prepare<X>(
     let cache = CompileCache::open(&orders.cache).map_err(NodeError::from)?;
     let node = checked
         .compile(cache, &checked.all_roots(), &NoProgress)?
+        .with_ledgers(orders.ledgers)
         .start(None, Arc::clone(&tally) as Arc<dyn EventSink>)?;
     let desk = WorkerDesk(node.watch(tally));
     let server = node.site()?.server(orders.http, tls.as_ref());

@@ -3,6 +3,7 @@
 mod cache;
 mod check;
 mod client;
+mod disk;
 mod documents;
 mod errors;
 mod files;

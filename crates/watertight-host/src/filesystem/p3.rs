@@ -1,35 +1,76 @@
-//! The functions of `wasi:filesystem` 0.3 that count or report, and leave the work to wasmtime-wasi.
+//! The functions of `wasi:filesystem` 0.3 that count or report, and leave the rest to wasmtime-wasi.
 
-use wasmtime::component::{Accessor, Linker, Resource};
+use tokio::sync::oneshot;
+use wasmtime::{
+    AsContextMut as _, StoreContextMut,
+    component::{Access, Accessor, FutureReader, Linker, Resource, StreamReader},
+};
 use wasmtime_wasi::{
     FsPerms,
     filesystem::{Descriptor, WasiFilesystem, WasiFilesystemView},
+    p2::bindings::filesystem::types as p2,
     p3::{
         bindings::filesystem::types::{
-            DescriptorFlags, ErrorCode, Host as _, HostDescriptorWithStore, NewTimestamp, OpenFlags, PathFlags,
+            DescriptorFlags, ErrorCode, Filesize, Host as _, HostDescriptorWithStore, NewTimestamp, OpenFlags,
+            PathFlags,
         },
         filesystem::FilesystemResult,
     },
 };
 
-use super::{Handle, file_of};
+use self::stream::{End, FileWriter};
+use super::{
+    Handle, Pair,
+    counted::{self, Offset, Opening, blocking},
+    file_of,
+};
 use crate::cell::HostCell;
+
+mod stream;
 
 /// The interface, in the version that wasmtime-wasi links.
 const TYPES: &str = "wasi:filesystem/types@0.3.0";
 
-/// Defines a function that changes a folder: reported when the folder is read-only, then left to wasmtime-wasi.
+/// Defines a function that changes a folder: reported when the folder is read-only and then left to wasmtime-wasi, else counted.
 macro_rules! change {
-    ($types:ident, $name:literal, $method:ident, $attempt:literal, $path:ident, ($($arg:ident: $ty:ty),*)) => {
+    ($types:ident, $name:literal, $method:ident, $attempt:literal, $path:ident, ($($arg:ident: $ty:ty),*), |$quota:ident, $dir:ident| $counted:expr) => {
         $types.func_wrap_concurrent($name, |accessor: &Accessor<HostCell>, (fd, $($arg),*): (Resource<Descriptor>, $($ty),*)| {
             Box::pin(async move {
-                accessor.with(|mut access| {
+                let counted = accessor.with(|mut access| {
                     let cell = access.get();
                     cell.files.note_write(&Handle::get(&cell.table, &fd)?, $attempt, &$path);
-                    wasmtime::error::Ok(())
+                    cell.counted_dir(&fd)
                 })?;
+                if let Some(($quota, $dir)) = counted {
+                    return Ok((blocking(move || $counted).await?.map_err(newer),));
+                }
                 let view = accessor.with_getter::<WasiFilesystem>(HostCell::filesystem);
                 let result = WasiFilesystem::$method(&view, fd, $($arg),*).await;
+                Ok((settle(accessor, result)?,))
+            })
+        })?;
+    };
+}
+
+/// Defines a function that changes two folders, likewise.
+macro_rules! change_two {
+    ($types:ident, $name:literal, $method:ident, $attempt:literal, ($from:ident, $folder:ident, $to:ident $(, $flags:ident: $flags_ty:ty)?), |$quota:ident, $dir:ident, $other:ident| $counted:expr) => {
+        $types.func_wrap_concurrent($name, |accessor: &Accessor<HostCell>, (fd, $($flags,)? $from, $folder, $to): (Resource<Descriptor>, $($flags_ty,)? String, Resource<Descriptor>, String)| {
+            Box::pin(async move {
+                let pair = accessor.with(|mut access| {
+                    let cell = access.get();
+                    cell.files.note_write(&Handle::get(&cell.table, &fd)?, $attempt, &$from);
+                    cell.counted_pair(&fd, &$folder)
+                })?;
+                match pair {
+                    Pair::Together($quota, $dir, $other) => {
+                        return Ok((blocking(move || $counted).await?.map_err(newer),));
+                    }
+                    Pair::Apart => return Ok((Err(ErrorCode::CrossDevice),)),
+                    Pair::Uncounted => {}
+                }
+                let view = accessor.with_getter::<WasiFilesystem>(HostCell::filesystem);
+                let result = WasiFilesystem::$method(&view, fd, $($flags,)? $from, $folder, $to).await;
                 Ok((settle(accessor, result)?,))
             })
         })?;
@@ -51,17 +92,88 @@ pub(super) fn link(linker: &mut Linker<HostCell>) -> wasmtime::Result<()> {
             Box::pin(async move { Ok((open_at(accessor, fd, path_flags, path, open_flags, flags).await?,)) })
         },
     )?;
-    change!(types, "[method]descriptor.create-directory-at", create_directory_at, "create", path, (path: String));
-    change!(types, "[method]descriptor.remove-directory-at", remove_directory_at, "remove", path, (path: String));
-    change!(types, "[method]descriptor.unlink-file-at", unlink_file_at, "remove", path, (path: String));
-    change!(types, "[method]descriptor.symlink-at", symlink_at, "link", to, (from: String, to: String));
-    change!(types, "[method]descriptor.rename-at", rename_at, "rename", from,
-        (from: String, folder: Resource<Descriptor>, to: String));
-    change!(types, "[method]descriptor.link-at", link_at, "link", from,
-        (flags: PathFlags, from: String, folder: Resource<Descriptor>, to: String));
-    change!(types, "[method]descriptor.set-times-at", set_times_at, "set the times of", path,
-        (flags: PathFlags, path: String, accessed: NewTimestamp, modified: NewTimestamp));
-    Ok(())
+    change!(types, "[method]descriptor.create-directory-at", create_directory_at, "create", path, (path: String),
+        |quota, dir| counted::create_directory(&quota, &dir, &path));
+    change!(types, "[method]descriptor.remove-directory-at", remove_directory_at, "remove", path, (path: String),
+        |quota, dir| counted::remove_directory(&quota, &dir, &path));
+    change!(types, "[method]descriptor.unlink-file-at", unlink_file_at, "remove", path, (path: String),
+        |quota, dir| counted::unlink(&quota, &dir, &path));
+    change!(types, "[method]descriptor.symlink-at", symlink_at, "link", to, (from: String, to: String),
+        |quota, dir| counted::symlink(&quota, &dir, &from, &to));
+    change_two!(types, "[method]descriptor.rename-at", rename_at, "rename", (from, folder, to), |quota, dir, other| {
+        counted::rename(&quota, (&dir, &from), (&other, &to))
+    });
+    change_two!(types, "[method]descriptor.link-at", link_at, "link", (from, folder, to, flags: PathFlags),
+        |quota, dir, other| counted::link(&quota, (&dir, &from), (&other, &to), older_path_flags(flags)));
+    types.func_wrap_concurrent(
+        "[method]descriptor.set-times-at",
+        |accessor: &Accessor<HostCell>,
+         (fd, flags, path, accessed, modified): (
+            Resource<Descriptor>,
+            PathFlags,
+            String,
+            NewTimestamp,
+            NewTimestamp,
+        )| {
+            Box::pin(async move {
+                accessor.with(|mut access| {
+                    let cell = access.get();
+                    cell.files.note_write(&Handle::get(&cell.table, &fd)?, "set the times of", &path);
+                    wasmtime::error::Ok(())
+                })?;
+                let view = accessor.with_getter::<WasiFilesystem>(HostCell::filesystem);
+                let result = WasiFilesystem::set_times_at(&view, fd, flags, path, accessed, modified).await;
+                Ok((settle(accessor, result)?,))
+            })
+        },
+    )?;
+    types.func_wrap_concurrent(
+        "[method]descriptor.set-size",
+        |accessor: &Accessor<HostCell>, (fd, size): (Resource<Descriptor>, Filesize)| {
+            Box::pin(async move {
+                if let Some((place, file)) = accessor.with(|mut access| access.get().counted_file(&fd))? {
+                    let done = blocking(move || counted::set_size(&place, &file, size)).await;
+                    return Ok((done.map_err(newer),));
+                }
+                let view = accessor.with_getter::<WasiFilesystem>(HostCell::filesystem);
+                let result = WasiFilesystem::set_size(&view, fd, size).await;
+                Ok((settle(accessor, result)?,))
+            })
+        },
+    )?;
+    types.func_wrap(
+        "[method]descriptor.write-via-stream",
+        |mut store: StoreContextMut<'_, HostCell>,
+         (fd, data, offset): (Resource<Descriptor>, StreamReader<u8>, Filesize)| {
+            if let Some(place) = store.data().counted_file(&fd)? {
+                return Ok((write(&mut store, place, data, Offset::At(offset))?,));
+            }
+            let access = Access::<_, WasiFilesystem>::new(store.as_context_mut(), HostCell::filesystem);
+            Ok((WasiFilesystem::write_via_stream(access, fd, data, offset)?,))
+        },
+    )?;
+    types.func_wrap(
+        "[method]descriptor.append-via-stream",
+        |mut store: StoreContextMut<'_, HostCell>, (fd, data): (Resource<Descriptor>, StreamReader<u8>)| {
+            if let Some(place) = store.data().counted_file(&fd)? {
+                return Ok((write(&mut store, place, data, Offset::End)?,));
+            }
+            let access = Access::<_, WasiFilesystem>::new(store.as_context_mut(), HostCell::filesystem);
+            Ok((WasiFilesystem::append_via_stream(access, fd, data)?,))
+        },
+    )
+}
+
+/// Writes a stream to a file that is counted.
+fn write(
+    store: &mut StoreContextMut<'_, HostCell>,
+    (place, file): (counted::Place, std::sync::Arc<std::fs::File>),
+    data: StreamReader<u8>,
+    offset: Offset,
+) -> wasmtime::Result<FutureReader<End>> {
+    let (tell, told) = oneshot::channel();
+    data.pipe(store.as_context_mut(), FileWriter::new(place, file, offset, tell))?;
+    FutureReader::new(store.as_context_mut(), told)
 }
 
 async fn open_at(
@@ -72,20 +184,31 @@ async fn open_at(
     open_flags: OpenFlags,
     flags: DescriptorFlags,
 ) -> wasmtime::Result<Result<Resource<Descriptor>, ErrorCode>> {
-    let writes =
-        open_flags.intersects(OpenFlags::CREATE | OpenFlags::TRUNCATE) || flags.contains(DescriptorFlags::WRITE);
-    let (parent, opening) = accessor.with(|mut access| {
+    let how = older(path_flags, open_flags, flags);
+    let writes = how.writes();
+    let (parent, opening, counted, writable) = accessor.with(|mut access| {
         let cell = access.get();
         let parent = Handle::get(&cell.table, &fd)?;
         if writes {
             cell.files.note_write(&parent, "write", &path);
         }
-        wasmtime::error::Ok((parent, cell.files.reserve()))
+        wasmtime::error::Ok((parent, cell.files.reserve(), cell.counted_dir(&fd)?, cell.files.writable()))
     })?;
     let Some(opening) = opening else { return Ok(Err(ErrorCode::Quota)) };
-    let view = accessor.with_getter::<WasiFilesystem>(HostCell::filesystem);
-    let result = WasiFilesystem::open_at(&view, fd, path_flags, path.clone(), open_flags, flags).await;
-    let result = settle(accessor, result)?;
+    let result = match counted {
+        Some((quota, dir)) => {
+            let path = path.clone();
+            match blocking(move || counted::open(&quota, &writable.open, &dir, &path, how)).await? {
+                Ok(opened) => Ok(accessor.with(|mut access| access.get().table.push(opened))?),
+                Err(code) => Err(newer(code)),
+            }
+        }
+        None => {
+            let view = accessor.with_getter::<WasiFilesystem>(HostCell::filesystem);
+            let result = WasiFilesystem::open_at(&view, fd, path_flags, path.clone(), open_flags, flags).await;
+            settle(accessor, result)?
+        }
+    };
     accessor.with(|mut access| {
         let cell = access.get();
         match &result {
@@ -108,4 +231,41 @@ fn settle<T>(accessor: &Accessor<HostCell>, result: FilesystemResult<T>) -> wasm
         Ok(value) => Ok(Ok(value)),
         Err(error) => accessor.with(|mut access| access.get().filesystem().convert_error_code(error)).map(Err),
     }
+}
+
+/// Names of flags and errors that both versions of WASI have.
+macro_rules! same {
+    ($from:expr, $old:ident => $new:ident: $($name:ident)*) => {{
+        let mut to = p2::$old::empty();
+        $(if $from.contains($new::$name) { to |= p2::$old::$name; })*
+        to
+    }};
+    ($from:expr, $($name:ident)*) => {
+        match $from {
+            $(p2::ErrorCode::$name => ErrorCode::$name,)*
+            p2::ErrorCode::WouldBlock => ErrorCode::Other(Some("it would block".into())),
+        }
+    };
+}
+
+fn older_path_flags(flags: PathFlags) -> p2::PathFlags {
+    same!(flags, PathFlags => PathFlags: SYMLINK_FOLLOW)
+}
+
+/// What is asked for, in the terms of WASI 0.2.
+fn older(path: PathFlags, open: OpenFlags, flags: DescriptorFlags) -> Opening {
+    Opening {
+        path: older_path_flags(path),
+        open: same!(open, OpenFlags => OpenFlags: CREATE DIRECTORY EXCLUSIVE TRUNCATE),
+        flags: same!(flags, DescriptorFlags => DescriptorFlags: READ WRITE FILE_INTEGRITY_SYNC DATA_INTEGRITY_SYNC
+            REQUESTED_WRITE_SYNC MUTATE_DIRECTORY),
+    }
+}
+
+/// An error in the terms of WASI 0.3.
+fn newer(code: p2::ErrorCode) -> ErrorCode {
+    same!(code, Access Already BadDescriptor Busy Deadlock Quota Exist FileTooLarge IllegalByteSequence InProgress
+        Interrupted Invalid Io IsDirectory Loop TooManyLinks MessageSize NameTooLong NoDevice NoEntry NoLock
+        InsufficientMemory InsufficientSpace NotDirectory NotEmpty NotRecoverable Unsupported NoTty NoSuchDevice
+        Overflow NotPermitted Pipe ReadOnly InvalidSeek TextFileBusy CrossDevice)
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use wasmtime::component::{ComponentNamedList, Lift, Lower};
-use watertight_host::{Console, HostCell, WasiHost};
+use watertight_host::{Console, HostCell, SharedLedgers, WasiHost};
 use watertight_model::{
     app::{App, Component, ComponentId, Edge, EdgeId, EdgeShape, Function, Lifetime, OnFailure, SourceKind, Wall},
     budget::Budget,
@@ -14,7 +14,7 @@ use watertight_model::{
     grant::Grants,
     supervision::{Residence, Supervision},
 };
-use watertight_runtime::{CompileCache, CompiledApp, NoProgress, RunningApp};
+use watertight_runtime::{CompileCache, CompiledApp, LoadError, NoProgress, RunningApp};
 use watertight_testkit::guest;
 
 /// An app under test.
@@ -62,6 +62,7 @@ pub(crate) struct Plan {
     edges: Vec<Edge>,
     base_dir: PathBuf,
     console: Option<Console>,
+    ledgers: SharedLedgers,
 }
 
 impl Plan {
@@ -72,7 +73,13 @@ impl Plan {
 
     /// An app of one component with these bytes, called `web`.
     pub(crate) fn with(bytes: Vec<u8>, change: impl FnOnce(&mut Component)) -> Self {
-        let plan = Self { components: Vec::new(), edges: Vec::new(), base_dir: PathBuf::new(), console: None };
+        let plan = Self {
+            components: Vec::new(),
+            edges: Vec::new(),
+            base_dir: PathBuf::new(),
+            console: None,
+            ledgers: SharedLedgers::default(),
+        };
         plan.add("web", bytes, change)
     }
 
@@ -136,12 +143,22 @@ impl Plan {
         self
     }
 
+    pub(crate) fn ledgers(mut self, ledgers: SharedLedgers) -> Self {
+        self.ledgers = ledgers;
+        self
+    }
+
     pub(crate) fn console(mut self, console: Console) -> Self {
         self.console = Some(console);
         self
     }
 
     pub(crate) fn start(self) -> Bench {
+        self.try_start().unwrap_or_else(|problems| panic!("the app does not start: {problems}"))
+    }
+
+    /// Starts it, or says what is wrong.
+    pub(crate) fn try_start(self) -> Result<Bench, String> {
         let sources: BTreeMap<_, Arc<[u8]>> =
             self.components.iter().map(|(bytes, component)| (component.id, bytes.as_slice().into())).collect();
         let app = Arc::new(App {
@@ -157,14 +174,13 @@ impl Plan {
         let compiled = CompiledApp::compile(Arc::clone(&app), &sources, cache, &[(ComponentId(0), 4)], &NoProgress)
             .unwrap_or_else(|problems| panic!("the app does not compile: {problems:?}"));
         let events = Arc::new(Recorder::default());
-        let mut host = WasiHost::new(app, self.base_dir);
+        let mut host = WasiHost::new(app, self.base_dir).with_ledgers(self.ledgers);
         if let Some(console) = self.console {
             host = host.with_console(console);
         }
-        let app = compiled
-            .start(Arc::new(host), events.clone())
-            .unwrap_or_else(|problems| panic!("the app does not start: {problems:?}"));
-        Bench { app, events, _folder: folder }
+        let said = |problems: Vec<LoadError>| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        let app = compiled.start(Arc::new(host), events.clone()).map_err(said)?;
+        Ok(Bench { app, events, _folder: folder })
     }
 }
 

@@ -208,7 +208,7 @@ fn with_folder(mode: DirMode, change: impl FnOnce(&mut Component)) -> (Bench, te
     fs::write(base.path().join("secret.txt"), "secret").expect("it is ours");
     let bench = Plan::with(guest(), |component| {
         component.asynchronous = true;
-        component.grants.dirs = vec![DirGrant { host: "content".into(), guest: "/content".into(), mode }];
+        component.grants.dirs = vec![DirGrant::new("content", "/content", mode)];
         change(component);
     })
     .base_dir(base.path())

@@ -166,9 +166,13 @@ async fn waiting_in_the_queue_ends_at_the_deadline() {
                     [component.callee]\nsource = \"callee.wasm\"\nbudget = { concurrency = 1, queue = 8 }\n";
     let app = load(manifest, &[("caller", "relay"), ("callee", "sleep")]);
     let calls = futures_util::future::join_all((0..4).map(|_| run(&app, 2_000))).await;
-    for call in &calls {
-        assert!(error_text(call).is_some_and(|text| text.starts_with("callee: deadline: ")), "{calls:?}");
-    }
+    // One of them runs, and perhaps another for the moment that it has left.
+    let of = |kind: &str| {
+        let start = format!("callee: {kind}: ");
+        calls.iter().filter(|call| error_text(call).is_some_and(|text| text.starts_with(&start))).count()
+    };
+    assert_eq!(of("deadline") + of("shed"), 4, "{calls:?}");
+    assert!(of("shed") >= 2, "{calls:?}");
     assert!(ok_value(&run(&app, 1).await).is_some(), "the place is free again");
 }
 

@@ -6,6 +6,7 @@ mod asynchronous;
 mod behaviours;
 mod command;
 mod complete;
+mod disk;
 mod flow;
 mod graph;
 mod lies;

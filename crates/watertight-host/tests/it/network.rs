@@ -148,6 +148,19 @@ async fn http_goes_to_granted_origins_only() {
 }
 
 #[tokio::test]
+async fn requests_are_counted() {
+    let bench = dial(|component| {
+        let grant = HttpGrant { scheme: HttpScheme::Http, host: "127.0.0.1".into(), port: 1 };
+        component.grants.http = vec![grant];
+        component.budget.requests = 0;
+    });
+    let url = ("http://127.0.0.1:1/".to_owned(),);
+    let (answer,) = bench.call::<_, (Result<(u16, String), String>,)>(DIAL, "http", url).await.expect("it returns");
+    assert_eq!(answer, Err("http: ErrorCode::ConnectionLimitReached".into()));
+    assert_eq!(bench.events.remedies(), ["component.web.budget.requests = 8"]);
+}
+
+#[tokio::test]
 async fn sockets_are_counted() {
     let bench = Plan::of("open-sockets", |component| component.budget.sockets = 3).start();
     let made = |n: u32| {

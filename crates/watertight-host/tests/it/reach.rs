@@ -19,7 +19,7 @@ type Done = Result<(), String>;
 type Text = Result<String, String>;
 
 fn dir(mode: DirMode) -> DirGrant {
-    DirGrant { host: "content".into(), guest: "/content".into(), mode }
+    DirGrant::new("content", "/content", mode)
 }
 
 /// A folder `content` with a file, beside a file that nobody granted.

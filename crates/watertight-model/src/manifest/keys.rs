@@ -1,6 +1,11 @@
 //! The one table of manifest keys. The reader takes its unknown-key check from it, `schema` the JSON Schema, and
 //! `docs/manifest.md` is tested against it: a key that is not here does not exist.
 
+mod kind;
+mod limits;
+
+pub use self::kind::{Form, Kind};
+
 /// One key of the manifest.
 #[derive(Clone, Copy, Debug)]
 pub struct Key {
@@ -22,60 +27,6 @@ pub struct Key {
     pub example: &'static str,
 }
 
-/// What a key takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A table whose keys stand at this place.
-    Table(&'static str),
-    /// A table from names to tables whose keys stand at this place.
-    Named(&'static str),
-    /// An array of tables whose keys stand at this place.
-    Tables(&'static str),
-    /// A table from names to strings.
-    Texts,
-    /// A string.
-    Text(Form),
-    /// An array of strings.
-    List(Form),
-    /// One of these strings.
-    Choice(&'static [&'static str]),
-    /// One of these strings, or a table whose keys stand at this place.
-    ChoiceOr(&'static [&'static str], &'static str),
-    /// `true` or `false`.
-    Flag,
-    /// A whole number within these bounds.
-    Count(u32, u32),
-    /// A number above 0, at most 1.
-    Share,
-}
-
-/// What a string must look like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// Anything without NUL.
-    Any,
-    /// The name of an app or a component.
-    Name,
-    /// A semantic version.
-    Version,
-    /// A path.
-    Path,
-    /// An absolute path of the guest.
-    GuestPath,
-    /// A number of bytes with its unit.
-    Size,
-    /// A time with its unit.
-    Duration,
-    /// A path of HTTP, or a prefix of one.
-    Route,
-    /// Scheme, host and port.
-    Origin,
-    /// Address and port.
-    Address,
-    /// A host name.
-    Host,
-}
-
 impl Key {
     /// What it means, and what happens to a guest that goes beyond it.
     #[must_use]
@@ -84,69 +35,6 @@ impl Key {
         match beyond.next() {
             None => self.meaning.to_owned(),
             Some(first) => format!("{} Beyond it: {}{}", self.meaning, first.to_lowercase(), beyond.as_str()),
-        }
-    }
-}
-
-impl Form {
-    /// What it is, for a sentence.
-    #[must_use]
-    pub const fn noun(self) -> &'static str {
-        match self {
-            Self::Any => "a string",
-            Self::Name => "a name",
-            Self::Version => "a version",
-            Self::Path => "a path",
-            Self::GuestPath => "an absolute guest path",
-            Self::Size => "a size",
-            Self::Duration => "a duration",
-            Self::Route => "a route",
-            Self::Origin => "an origin",
-            Self::Address => "an address with a port",
-            Self::Host => "a host name",
-        }
-    }
-
-    /// What an editor can check of it.
-    #[must_use]
-    pub const fn pattern(self) -> Option<&'static str> {
-        match self {
-            Self::Any | Self::Path => None,
-            Self::Name => Some(r"^[a-z][a-z0-9_-]{0,62}$"),
-            Self::Version => Some(r"^\d+\.\d+\.\d+([-+].*)?$"),
-            Self::GuestPath => Some(r"^/"),
-            Self::Size => Some(r"^\d+ ?(B|kB|KB|MB|GB|TB|KiB|MiB|GiB|TiB)$"),
-            Self::Duration => Some(r"^\d+(\.\d+)? ?(us|µs|ms|s|m|h)$"),
-            Self::Route => Some(r"^/"),
-            Self::Origin => Some(r"^https?://[^/@?#]+$"),
-            Self::Address => Some(r"^(\d+\.\d+\.\d+\.\d+|\[[0-9A-Fa-f:.]+\]):(\d+|\*)$"),
-            Self::Host => Some(r"^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?$"),
-        }
-    }
-}
-
-impl Kind {
-    /// What it takes, for a sentence and for the documentation.
-    #[must_use]
-    pub fn noun(self) -> String {
-        match self {
-            Self::Table(_) | Self::Named(_) => "a table".to_owned(),
-            Self::Tables(_) => "an array of tables".to_owned(),
-            Self::Texts => "a table of strings".to_owned(),
-            Self::Text(form) => form.noun().to_owned(),
-            Self::List(Form::Any) => "an array of strings".to_owned(),
-            Self::List(Form::Name) => "an array of names".to_owned(),
-            Self::List(Form::Origin) => "an array of origins".to_owned(),
-            Self::List(Form::Address) => "an array of addresses with ports".to_owned(),
-            Self::List(Form::Host) => "an array of host names".to_owned(),
-            Self::List(_) => "an array".to_owned(),
-            Self::Choice(choices) => {
-                choices.iter().map(|choice| format!("\"{choice}\"")).collect::<Vec<_>>().join(" or ")
-            }
-            Self::ChoiceOr(choices, _) => format!("{} or a table", Self::Choice(choices).noun()),
-            Self::Flag => "true or false".to_owned(),
-            Self::Count(_, _) => "a whole number".to_owned(),
-            Self::Share => "a number above 0, at most 1".to_owned(),
         }
     }
 }
@@ -211,7 +99,25 @@ const BACKOFF: &str = "component.*.backoff";
 const RECYCLE: &str = "component.*.recycle";
 
 /// Every key.
-pub const KEYS: &[Key] = &[
+pub const KEYS: &[Key] = &{
+    // In this order a misplaced key is sent home: `memory` to the budget and not to what recycles.
+    let parts = [limits::KEYS, APP];
+    let mut all = [KEY; APP.len() + limits::KEYS.len()];
+    let (mut part, mut at) = (0, 0);
+    while part < parts.len() {
+        let mut index = 0;
+        while index < parts[part].len() {
+            all[at] = parts[part][index];
+            index += 1;
+            at += 1;
+        }
+        part += 1;
+    }
+    all
+};
+
+/// Those that say what an app is made of, and how its parts are kept.
+const APP: &[Key] = &[
     Key {
         name: "app",
         kind: Kind::Table("app"),
@@ -387,203 +293,6 @@ pub const KEYS: &[Key] = &[
         default: Some("{}"),
         meaning: "Settings of single imports, each under the import's name; its version may be left out where only one fits.",
         example: "{ \"press:image/thumbnail\" = { deadline = \"300ms\" } }",
-        ..KEY
-    },
-    Key {
-        place: GRANTS,
-        name: "env",
-        kind: Kind::Texts,
-        default: Some("{}"),
-        meaning: "Environment variables the guest sees; the host's own are never visible.",
-        exceeded: "The variable is not there.",
-        example: "{ THEME = \"dark\" }",
-        ..KEY
-    },
-    Key {
-        place: GRANTS,
-        name: "args",
-        kind: Kind::List(Form::Any),
-        default: Some("[]"),
-        meaning: "Arguments the guest sees, after its own name.",
-        example: "[\"--verbose\"]",
-        ..KEY
-    },
-    Key {
-        place: GRANTS,
-        name: "http",
-        kind: Kind::List(Form::Origin),
-        default: Some("[]"),
-        meaning: "Origins that outbound HTTP requests may go to: scheme, host and port; `*.` in front stands for any sub-domain.",
-        exceeded: "The request fails with `HTTP-request-denied`.",
-        example: "[\"https://api.example.com\"]",
-        ..KEY
-    },
-    Key {
-        place: GRANTS,
-        name: "tcp",
-        kind: Kind::List(Form::Address),
-        default: Some("[]"),
-        meaning: "Addresses that TCP sockets may connect to or listen on; `*` stands for any port.",
-        exceeded: "The socket fails with `access-denied`.",
-        example: "[\"127.0.0.1:5432\"]",
-        ..KEY
-    },
-    Key {
-        place: GRANTS,
-        name: "udp",
-        kind: Kind::List(Form::Address),
-        default: Some("[]"),
-        meaning: "Addresses that UDP sockets may talk to or bind; `*` stands for any port.",
-        exceeded: "The socket fails with `access-denied`.",
-        example: "[\"[::1]:53\"]",
-        ..KEY
-    },
-    Key {
-        place: GRANTS,
-        name: "dns",
-        kind: Kind::List(Form::Host),
-        default: Some("[]"),
-        meaning: "Host names that may be looked up.",
-        exceeded: "The lookup fails with `access-denied`.",
-        example: "[\"db.internal\"]",
-        ..KEY
-    },
-    Key {
-        place: GRANTS,
-        name: "dirs",
-        kind: Kind::Tables(DIRS),
-        default: Some("[]"),
-        meaning: "Folders of the host that the guest sees.",
-        exceeded: "The path does not exist for the guest.",
-        example: "[{ host = \"content\", guest = \"/content\", mode = \"ro\" }]",
-        ..KEY
-    },
-    Key {
-        place: GRANTS,
-        name: "stdio",
-        kind: Kind::Flag,
-        default: Some("false"),
-        meaning: "Whether the guest's stdout and stderr reach the log, and stdin the terminal under `run`.",
-        exceeded: "Output goes nowhere, input is empty.",
-        example: "true",
-        ..KEY
-    },
-    Key {
-        place: DIRS,
-        name: "host",
-        kind: Kind::Text(Form::Path),
-        required: true,
-        meaning: "The folder, relative to the manifest.",
-        example: "\"content\"",
-        ..KEY
-    },
-    Key {
-        place: DIRS,
-        name: "guest",
-        kind: Kind::Text(Form::GuestPath),
-        required: true,
-        meaning: "The path the guest sees. Guest paths must not overlap.",
-        example: "\"/content\"",
-        ..KEY
-    },
-    Key {
-        place: DIRS,
-        name: "mode",
-        kind: Kind::Choice(&["ro", "rw"]),
-        default: Some("\"ro\""),
-        meaning: "Read only, or read and write.",
-        exceeded: "Writing fails with `not-permitted`.",
-        example: "\"rw\"",
-        ..KEY
-    },
-    Key {
-        place: BUDGET,
-        name: "memory",
-        kind: Kind::Text(Form::Size),
-        default: Some("\"64MiB\""),
-        meaning: "Linear memories, tables and GC heap of one cell, summed.",
-        exceeded: "Growing fails; a cell that cannot start within it, or breaks off for want of it, fails.",
-        example: "\"16MiB\"",
-        ..KEY
-    },
-    Key {
-        place: BUDGET,
-        name: "cpu",
-        kind: Kind::Text(Form::Duration),
-        default: Some("\"500ms\""),
-        meaning: "Time spent running guest code, for one cell in one call tree.",
-        exceeded: "The cell is thrown out and its caller told.",
-        example: "\"200ms\"",
-        ..KEY
-    },
-    Key {
-        place: BUDGET,
-        name: "slice",
-        kind: Kind::Text(Form::Duration),
-        default: Some("\"10ms\""),
-        meaning: "Cpu at the pace of everybody else: for one cell in one call tree, and for a whole call tree that begins with it.",
-        exceeded: "The request goes on at lower priority, with what the others leave.",
-        example: "\"50ms\"",
-        ..KEY
-    },
-    Key {
-        place: BUDGET,
-        name: "deadline",
-        kind: Kind::Text(Form::Duration),
-        default: Some("\"5s\""),
-        meaning: "Time on the clock for one call, from admission to answer. A caller's remaining time cuts it shorter.",
-        exceeded: "The cell is thrown out and its caller told.",
-        example: "\"2s\"",
-        ..KEY
-    },
-    Key {
-        place: BUDGET,
-        name: "concurrency",
-        kind: Kind::Count(1, 65_536),
-        default: Some("256"),
-        meaning: "Cells that run a call at once, in each worker.",
-        exceeded: "Calls wait in the queue.",
-        example: "16",
-        ..KEY
-    },
-    Key {
-        place: BUDGET,
-        name: "queue",
-        kind: Kind::Count(0, 1_048_576),
-        default: Some("1024"),
-        meaning: "Calls that may wait for one of those, in each worker.",
-        exceeded: "The call fails at once; an HTTP request is answered 503 with Retry-After.",
-        example: "64",
-        ..KEY
-    },
-    Key {
-        place: BUDGET,
-        name: "log",
-        kind: Kind::Text(Form::Size),
-        default: Some("\"1MiB\""),
-        meaning: "Bytes that one cell may write to stdout, stderr and logs.",
-        exceeded: "The rest is dropped; one line says so.",
-        example: "\"64KiB\"",
-        ..KEY
-    },
-    Key {
-        place: BUDGET,
-        name: "files",
-        kind: Kind::Count(0, 65_536),
-        default: Some("64"),
-        meaning: "Files and folders that one cell may hold open.",
-        exceeded: "Opening fails with `quota`.",
-        example: "16",
-        ..KEY
-    },
-    Key {
-        place: BUDGET,
-        name: "sockets",
-        kind: Kind::Count(0, 65_536),
-        default: Some("16"),
-        meaning: "Sockets and outbound HTTP requests that one cell may hold open.",
-        exceeded: "Opening fails with `new-socket-limit`, a request with `connection-limit-reached`.",
-        example: "4",
         ..KEY
     },
     Key {

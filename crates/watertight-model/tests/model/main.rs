@@ -2,6 +2,7 @@
 
 mod apps;
 mod blast;
+mod breaker;
 mod fault;
 mod graph;
 mod hostile;

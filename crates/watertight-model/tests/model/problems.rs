@@ -116,6 +116,18 @@ const CASES: &[Case] = &[
         ),
         NOTHING,
     ),
+    (
+        "folders_for_writing_in_one_another",
+        web!(
+            "grants.dirs = [{ host = \"content\", guest = \"/a\", mode = \"rw\" }, { host = \"./cache/../content/inner\", guest = \"/b\", mode = \"rw\" }, { host = \"content/\", guest = \"/c\", mode = \"rw\" }, { host = \"content/other\", guest = \"/d\" }]\n"
+        ),
+        NOTHING,
+    ),
+    (
+        "limits_on_a_folder_that_is_only_read",
+        web!("grants.dirs = [{ host = \"content\", guest = \"/a\", quota = \"1MiB\", files = 10 }]\n"),
+        NOTHING,
+    ),
     ("entries_twice", web!("grants = { dns = [\"a\", \"A\"] }\n"), NOTHING),
     (
         "routes_that_are_none",

@@ -31,7 +31,7 @@ use super::{
     types::FunctionTypes,
 };
 use crate::{
-    airlock::{Airlock, Seen},
+    airlock::{Airlock, Guard, Seen},
     host::CellData,
 };
 
@@ -204,7 +204,7 @@ pub(crate) fn link<T: CellData>(
     let mut known = Vec::new();
     for (name, import) in component.component_type().imports(&engine) {
         let edge = app.edges_from(importer.id).find(|edge| edge.import == name);
-        let mut placing = edge.map(|edge| Placing { app, edge, components, exports });
+        let mut placing = edge.map(|edge| Placing { app, edge, guard: Guard::of(app, edge), components, exports });
         let failed = |error| EdgeError::Linker { import: name.into(), importer: importer.name.clone(), error };
         match (import.ty, &mut placing) {
             (ComponentItem::ComponentInstance(instance), placing) => {
@@ -243,6 +243,7 @@ pub(crate) fn link<T: CellData>(
 struct Placing<'a> {
     app: &'a App,
     edge: &'a Edge,
+    guard: Option<Arc<Guard>>,
     components: &'a [Component],
     exports: &'a mut [Vec<ExportedFunction>],
 }
@@ -269,6 +270,7 @@ impl Placing<'_> {
                 ..self.callable(edge.exporter, &edge.export, name, spec)?
             },
             airlock: Airlock::new(
+                self.guard.clone(),
                 spec.retry,
                 fallback.map(|other| self.callable(other.component, &other.export, name, spec)).transpose()?,
             ),

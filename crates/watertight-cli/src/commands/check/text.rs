@@ -90,7 +90,7 @@ fn reach(reach: &Reach) -> String {
 
 fn budget(budget: &Budget) -> String {
     format!(
-        "memory {}, cpu {} (slice {}), deadline {}, log {}, {} files, {} sockets; {} at once, {} may wait",
+        "memory {}, cpu {} (slice {}), deadline {}, log {}, {} files, {} sockets, {} requests; {} at once, {} may wait",
         budget.memory,
         time(budget.cpu),
         time(budget.slice),
@@ -98,6 +98,7 @@ fn budget(budget: &Budget) -> String {
         budget.log,
         budget.files,
         budget.sockets,
+        budget.requests,
         budget.concurrency,
         budget.queue
     )

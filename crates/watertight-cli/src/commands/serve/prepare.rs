@@ -39,7 +39,9 @@ pub(super) fn prepare(args: &Serve) -> Result<Prepared, Failure> {
     let progress = CompileProgress::new(&checked.app, Look::of_stderr());
     let node = checked.compile(CompileCache::open(&cache)?, &checked.all_roots(), &progress)?;
     let (compiled, cached) = (progress.compiled() + progress.unkept(), progress.cached());
-    let orders = Orders { app: source, cache, http: args.http(), tls: args.tls(), extra: args.events };
+    let ledgers = node.ledgers()?;
+    let node = node.with_ledgers(ledgers.clone());
+    let orders = Orders { app: source, cache, http: args.http(), tls: args.tls(), ledgers, extra: args.events };
     Ok(Prepared { orders, node, compiled, cached, warnings })
 }
 
