@@ -36,6 +36,7 @@ pub(crate) enum Command {
     Check(Check),
     Compile(Compile),
     Inspect(Inspect),
+    Postmortem(Postmortem),
     /// Print the JSON Schema of the manifest, for editors.
     #[command(after_help = "\
 Example:
@@ -87,6 +88,9 @@ pub(crate) struct Serve {
 
     #[command(flatten)]
     pub(crate) cache: CacheDir,
+
+    #[command(flatten)]
+    pub(crate) postmortems: PostmortemArgs,
 
     #[command(flatten)]
     pub(crate) events: EventsArgs,
@@ -248,6 +252,9 @@ pub(crate) struct Run {
     pub(crate) cache: CacheDir,
 
     #[command(flatten)]
+    pub(crate) postmortems: PostmortemArgs,
+
+    #[command(flatten)]
     pub(crate) events: EventsArgs,
 
     /// Arguments of the command.
@@ -348,6 +355,53 @@ pub(crate) struct Worker {
 }
 
 #[derive(Clone, Debug, Args)]
+pub(crate) struct PostmortemArgs {
+    /// Folder of postmortems; $XDG_STATE_HOME/watertight/postmortem if not given. They hold what is in a cell's memory.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) postmortem_dir: Option<PathBuf>,
+
+    /// Write no postmortems of failed cells.
+    #[arg(long, action = ArgAction::SetTrue, conflicts_with = "postmortem_dir")]
+    pub(crate) no_postmortem: bool,
+}
+
+/// Show what failed cells have left behind.
+///
+/// A cell that fails leaves, at most once a second, a folder: why it failed, where in its source, the calls that led there with
+/// their arguments, what it used of its limits, its last log lines, its memory.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  watertight postmortem                      list them, the newest first
+  watertight postmortem show                 the newest
+  watertight postmortem show thumbnail       the newest of one component
+  watertight postmortem show --format json | jq .stack")]
+pub(crate) struct Postmortem {
+    #[command(subcommand)]
+    pub(crate) action: Option<PostmortemAction>,
+
+    /// Folder of postmortems, as it was given to serve or run.
+    #[arg(long, value_name = "DIR", global = true, value_hint = ValueHint::DirPath)]
+    pub(crate) postmortem_dir: Option<PathBuf>,
+
+    /// How to show it.
+    #[arg(long, value_enum, default_value_t, global = true)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PostmortemAction {
+    /// List all, the newest first.
+    List,
+    /// Show one.
+    Show {
+        /// `latest`, a name from the list or the start of its time, an app, a component, or a folder; of several the newest.
+        #[arg(default_value = "latest", value_hint = ValueHint::DirPath)]
+        which: String,
+    },
+}
+
+#[derive(Clone, Debug, Args)]
 pub(crate) struct CacheDir {
     /// Folder of compiled code; $XDG_CACHE_HOME/watertight if not given. Whoever can write to it can run code.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
@@ -389,6 +443,7 @@ impl Command {
             Self::Check(check) => check.format == CheckFormat::Json,
             Self::Compile(compile) => compile.format == Format::Json,
             Self::Inspect(inspect) => inspect.format == Format::Json,
+            Self::Postmortem(postmortem) => postmortem.format == Format::Json,
             Self::Schema | Self::Completions(_) | Self::Worker(_) => false,
         }
     }

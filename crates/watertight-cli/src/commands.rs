@@ -3,6 +3,7 @@
 mod check;
 mod compile;
 mod inspect;
+mod postmortem;
 mod ps;
 mod reload;
 mod run;
@@ -33,6 +34,7 @@ pub(crate) fn carry_out(command: Command) -> Result<u8, Failure> {
         Command::Check(args) => check::check(args).map(done),
         Command::Compile(args) => compile::compile(args).map(done),
         Command::Inspect(args) => inspect::inspect(&args).map(done),
+        Command::Postmortem(args) => postmortem::postmortem(args).map(done),
         Command::Schema => schema().map(done),
         Command::Completions(args) => completions(args.shell).map(done),
         Command::Worker(args) => worker::worker(&args).map(done),

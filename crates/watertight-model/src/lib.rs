@@ -37,6 +37,7 @@ pub mod grant;
 pub mod health;
 pub mod manifest;
 pub mod picture;
+pub mod postmortem;
 pub mod problem;
 pub mod report;
 mod signature;

@@ -31,6 +31,7 @@ use crate::{
     inject::Faults,
     membrane::{self, EdgeError, ExportedFunction, Proxy, ResourceIds},
     pool::{self, MachineLimits, PoolError, PoolPlan},
+    postmortem::{self, Archive, Hashes, Morgue, Types},
     resident::Residents,
     root::Root,
     supervise::Office,
@@ -39,7 +40,9 @@ use crate::{
 /// Components of one app, assembled and compiled, with the pools they need. Nothing runs yet.
 pub struct CompiledApp {
     app: Arc<App>,
-    bytes: BTreeMap<ComponentId, Vec<u8>>,
+    bytes: Arc<BTreeMap<ComponentId, Vec<u8>>>,
+    hashes: Arc<Hashes>,
+    morgue: Option<Arc<dyn Morgue>>,
     needs: Vec<Needs>,
     pools: Vec<PoolPlan>,
     cache: CompileCache,
@@ -61,6 +64,7 @@ pub(crate) struct LoadedApp<T: CellData> {
     office: Office,
     /// Residents whose resources a call tree may hold.
     binding: Vec<ComponentId>,
+    archive: Option<Arc<Archive>>,
 }
 
 /// One component of a loaded app.
@@ -147,7 +151,14 @@ impl CompiledApp {
         }
         let pools = pool::plan(&app, &needs, roots, MachineLimits::read())
             .map_err(|problems| problems.into_iter().map(LoadError::from).collect::<Vec<_>>())?;
-        Ok(Self { app, bytes, needs, pools, cache })
+        let (bytes, hashes) = (Arc::new(bytes), postmortem::hashes(sources));
+        Ok(Self { app, bytes, hashes, morgue: None, needs, pools, cache })
+    }
+
+    /// Has what is left of failed cells taken there. Nobody takes it otherwise, and nothing is kept for it.
+    #[must_use]
+    pub fn with_morgue(self, morgue: Arc<dyn Morgue>) -> Self {
+        Self { morgue: Some(morgue), ..self }
     }
 
     /// What each component needs, by id.
@@ -179,10 +190,12 @@ impl CompiledApp {
     ) -> Result<RunningApp<T>, Vec<LoadError>> {
         membrane::register_host_resources(host.resources());
         let first = self.pools.first().map_or(EngineKind::Sync, |pool| pool.engine);
-        let engines = Engines::start(&self.pools).map_err(|error| vec![LoadError::Engine { engine: first, error }])?;
+        let engines = Engines::start(&self.pools, self.morgue.is_some())
+            .map_err(|error| vec![LoadError::Engine { engine: first, error }])?;
         let components = self.load(&engines)?;
         let office = Office::new(&self.app);
-        let linked = self.link_all(&components, &*host, &office);
+        let mut crossing = Types::new();
+        let linked = self.link_all(&components, &*host, &office, &mut crossing);
         if linked.is_err() {
             components.iter().for_each(forget_plans);
         }
@@ -190,6 +203,10 @@ impl CompiledApp {
         let model = Arc::clone(&self.app);
         let binds = |spec: &&model::Component| spec.is_resident() && components[spec.id.0 as usize].hands_out;
         let binding = model.components.iter().filter(binds).map(|spec| spec.id).collect();
+        let archive = self.morgue.as_ref().map(|morgue| {
+            let (bytes, hashes) = (Arc::clone(&self.bytes), Arc::clone(&self.hashes));
+            Archive::new(Arc::clone(morgue), Arc::clone(&model), bytes, hashes, crossing)
+        });
         Ok(RunningApp(Arc::new(LoadedApp {
             model,
             components,
@@ -199,6 +216,7 @@ impl CompiledApp {
             faults: Faults::default(),
             office,
             binding,
+            archive,
         })))
     }
 
@@ -208,6 +226,7 @@ impl CompiledApp {
         components: &[Component],
         host: &dyn Host<T>,
         office: &Office,
+        crossing: &mut Types,
     ) -> Result<Vec<Loaded<T>>, Vec<LoadError>> {
         let mut exports: Vec<Vec<ExportedFunction>> = vec![Vec::new(); components.len()];
         let mut ids = ResourceIds::default();
@@ -215,7 +234,7 @@ impl CompiledApp {
         let mut linked: Vec<Option<InstancePre<T>>> = Vec::new();
         for spec in &self.app.components {
             let pre = (spec.wall == Wall::Cell)
-                .then(|| self.link(spec, components, host, &mut exports, &mut ids))
+                .then(|| self.link(spec, components, host, &mut exports, &mut ids, crossing))
                 .transpose();
             linked.push(pre.unwrap_or_else(|problem| {
                 problems.push(problem);
@@ -279,6 +298,7 @@ impl CompiledApp {
         host: &dyn Host<T>,
         exports: &mut [Vec<ExportedFunction>],
         ids: &mut ResourceIds,
+        crossing: &mut Types,
     ) -> Result<InstancePre<T>, LoadError> {
         let component = &components[spec.id.0 as usize];
         let failed = |error| LoadError::Link { component: spec.name.clone(), error };
@@ -286,7 +306,7 @@ impl CompiledApp {
         // An app's own component may stand in for an interface of the host.
         linker.allow_shadowing(true);
         host.link(spec, &mut linker).map_err(failed)?;
-        membrane::link(&mut linker, &self.app, spec, components, exports, ids)?;
+        membrane::link(&mut linker, &self.app, spec, components, exports, ids, crossing)?;
         linker.instantiate_pre(component).map_err(failed)
     }
 }
@@ -494,6 +514,11 @@ impl<T: CellData> LoadedApp<T> {
 
     pub(crate) fn binding(&self) -> &[ComponentId] {
         &self.binding
+    }
+
+    /// What postmortems need, where they are kept.
+    pub(crate) fn archive(&self) -> Option<&Arc<Archive>> {
+        self.archive.as_ref()
     }
 
     pub(crate) fn engines(&self) -> &Engines {

@@ -31,11 +31,12 @@ use crate::{
     app::LoadedApp,
     clock::{Moment, nanos},
     cut::Cut,
-    failure::{self, ExitStatus, Interrupted},
+    failure::{self, DependencyFailed, ExitStatus, Interrupted},
     host::CellData,
     inject::{self, Sabotage},
     membrane::{ExportedFunction, Frame, Proxy, Pumps, TypedExport},
     meter::{self, CpuAccount, Metered},
+    postmortem::{Body, CallTree},
     slice::{self, Slice},
     tree::Tree,
 };
@@ -244,11 +245,7 @@ impl<T: CellData> Cell<T> {
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|mut store| store.data_mut().core_mut().tick());
         let made = run(pin!(loaded.pre.instantiate_async(&mut store)), &cpu, None, deadline, Moment::now()).await;
-        let instance = made.map_err(|error| {
-            let error = failure::classify(&error, spec, account.memory_denied());
-            store.data().core().tell_failure(&error);
-            error
-        })?;
+        let instance = made.map_err(|error| settle(&error, &mut store, spec, Some(&**app)))?;
         store.data_mut().core_mut().instance = Some(instance);
         app.events().emit(Event::CellStarted { cell: id, component });
         let exports = loaded.exports.iter().map(|_| None).collect();
@@ -454,10 +451,10 @@ impl<T: CellData> Cell<T> {
         // Whatever broke a guest off in the middle has broken the cell.
         let interrupted = error.is::<Interrupted>();
         self.exited = error.downcast_ref::<ExitStatus>().is_some_and(|status| status.0 == 0);
-        let error = failure::classify(error, self.spec(), self.account.memory_denied());
+        let app = self.app.upgrade();
+        let error = settle(error, &mut self.store, self.model.component(self.component), app.as_deref());
         if error.kind.poisons() || interrupted {
             self.end = CellEnd::Ejected(error.kind);
-            self.store.data().core().tell_failure(&error);
         }
         error
     }
@@ -489,6 +486,39 @@ impl<T: CellData> fmt::Debug for Cell<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cell").field("id", &self.id).field("component", &self.component).finish_non_exhaustive()
     }
+}
+
+/// Classifies a failure, and where that is the end of the cell, tells of it and takes down what is left.
+fn settle<T: CellData>(
+    error: &wasmtime::Error,
+    store: &mut Store<T>,
+    spec: &Component,
+    app: Option<&LoadedApp<T>>,
+) -> CallError {
+    let core = store.data().core();
+    let classified = failure::classify(error, spec, core.account.memory_denied());
+    if !classified.kind.poisons() {
+        return classified;
+    }
+    core.tell_failure(&classified);
+    // Of a failure that went from cell to cell, the first one tells.
+    let inherited = error.downcast_ref::<DependencyFailed>().is_some_and(|first| first.0.kind.poisons());
+    if let Some(app) = app
+        && let Some(archive) = app.archive()
+        && !inherited
+    {
+        let tree = core.tree.clone();
+        archive.receive(Body {
+            error,
+            classified: &classified,
+            call: tree.as_deref().map(|tree| CallTree { id: tree.id, root: tree.root, began: tree.began }),
+            crossings: tree.as_deref().and_then(|tree| tree.crossings.as_ref()),
+            load: app.component(spec.id).gate.load(),
+            cpu: core.cpu.spent(),
+            store,
+        });
+    }
+    classified
 }
 
 /// Runs guest code: its time is charged to `cpu`, it is given up when the deadline passes or it is cut, and a panic in it becomes an

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
 
 use crate::pool::PoolPlan;
 
@@ -41,8 +41,9 @@ pub(crate) const TICK: Duration = Duration::from_millis(1);
 /// Ticks without a root call after which the ticker sleeps.
 const IDLE_TICKS: u32 = 50;
 
-/// The one configuration, without a pool for compiling, with one for running.
-fn config(kind: EngineKind, pool: Option<&PoolPlan>) -> Config {
+/// The one configuration, without a pool for compiling, with one for running. `cores` attaches a core dump to what fails in a guest:
+/// 1 us more for a trap, and a second walk over a stack that overflowed.
+fn config(kind: EngineKind, pool: Option<&PoolPlan>, cores: bool) -> Config {
     let mut config = Config::new();
     config.epoch_interruption(true);
     config.concurrency_support(kind == EngineKind::Async);
@@ -62,6 +63,9 @@ fn config(kind: EngineKind, pool: Option<&PoolPlan>) -> Config {
     config.wasm_gc(true);
     config.wasm_component_model_map(true);
     config.wasm_component_model_fixed_length_lists(true);
+    // Source lines are looked up when a postmortem is written: here they would be for every error, and grow the compiled code.
+    config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
+    config.coredump_on_trap(cores);
     if let Some(plan) = pool {
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pooling(plan)));
     }
@@ -99,7 +103,7 @@ const MAX_INSTANCE_BYTES: usize = 4 << 20;
 
 /// An engine that only compiles: it has no pool.
 pub(crate) fn compiler(kind: EngineKind) -> wasmtime::Result<Engine> {
-    Engine::new(&config(kind, None))
+    Engine::new(&config(kind, None, false))
 }
 
 /// The engines of a process, and the thread that moves their epochs on.
@@ -109,11 +113,11 @@ pub(crate) struct Engines {
 }
 
 impl Engines {
-    /// Starts the engines that are needed, each with its pool.
-    pub(crate) fn start(plans: &[PoolPlan]) -> wasmtime::Result<Self> {
+    /// Starts the engines that are needed, each with its pool; with `cores` for who keeps core dumps.
+    pub(crate) fn start(plans: &[PoolPlan], cores: bool) -> wasmtime::Result<Self> {
         let running = plans
             .iter()
-            .map(|plan| Ok((plan.engine, Engine::new(&config(plan.engine, Some(plan)))?)))
+            .map(|plan| Ok((plan.engine, Engine::new(&config(plan.engine, Some(plan), cores))?)))
             .collect::<wasmtime::Result<Vec<_>>>()?;
         let ticker = Ticker::start(running.iter().map(|(_, engine)| engine.clone()).collect());
         Ok(Self { running, ticker })

@@ -17,6 +17,11 @@ pub trait CellData: Send + Sized + 'static {
     fn core_mut(&mut self) -> &mut CellCore<Self>;
     /// The table of host resources that guests of this store hold handles to.
     fn table(&mut self) -> &mut ResourceTable;
+
+    /// What the guest wrote last to its standard streams, for a postmortem.
+    fn log_tail(&self) -> Vec<u8> {
+        Vec::new()
+    }
 }
 
 /// The host of an app: what its components can reach besides each other.

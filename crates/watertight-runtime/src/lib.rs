@@ -28,6 +28,7 @@ mod leftover;
 mod membrane;
 mod meter;
 mod pool;
+mod postmortem;
 mod resident;
 mod root;
 mod slice;
@@ -44,6 +45,7 @@ pub use failure::ExitStatus;
 pub use host::{CellData, Host, HostResource};
 pub use membrane::{EdgeError, Uncarried};
 pub use pool::{MAPPINGS_PER_CELL, MachineLimits, PoolError, PoolPlan, Share};
+pub use postmortem::{CORE_FILE, Morgue, Postmortem, Remains};
 pub use root::Root;
 /// Values and types of exports, for those who call them by name.
 pub use wasmtime::component::{Val, types};

@@ -21,7 +21,6 @@ mod plans;
 mod pump;
 mod raw;
 mod template;
-#[cfg_attr(not(test), allow(dead_code, reason = "for postmortems, which show the calls before a failure"))]
 mod text;
 mod types;
 
@@ -54,6 +53,7 @@ use crate::{
     failure,
     host::{CellData, HostResource},
     inject,
+    postmortem::Begin,
     tree::Tree,
 };
 
@@ -67,8 +67,8 @@ pub(crate) struct EdgeFunction {
     airlock: Option<Box<Airlock>>,
     /// What the caller gets in the end.
     seen: Seen,
-    #[allow(dead_code, reason = "for postmortems, which show the calls before a failure")]
-    types: FunctionTypes,
+    /// Its values are not kept for postmortems.
+    redact: bool,
 }
 
 /// A function of a component, as an edge calls it.
@@ -89,6 +89,10 @@ impl EdgeFunction {
         let (tree, callers_deadline) = caller.tree()?;
         let deadline = shrink(began, callers_deadline);
         let bytes_in = arguments.len();
+        let (edge, function) = (self.edge, self.function);
+        let crossing = tree.crossings.as_ref().map(|crossings| {
+            crossings.begin(&Begin { edge, function, at: began, arguments: &arguments.bytes, redact: self.redact })
+        });
 
         let passed = match &self.airlock {
             None => {
@@ -98,13 +102,18 @@ impl EdgeFunction {
             Some(airlock) => Box::pin(airlock.pass(&self.callee, &mut caller, &tree, arguments, deadline)).await,
         };
 
+        let duration = Moment::latest().since(began);
+        let bytes_out = passed.result.as_ref().map_or(0, Frame::len);
+        if let Some(crossing) = crossing {
+            crossing.end(duration, bytes_out, passed.outcome);
+        }
         tree.app.events().emit(Event::Call(Call {
             tree: tree.id,
-            edge: self.edge,
-            function: self.function,
-            duration: Moment::latest().since(began),
+            edge,
+            function,
+            duration,
             bytes_in,
-            bytes_out: passed.result.as_ref().map_or(0, Frame::len),
+            bytes_out,
             outcome: passed.outcome,
             attempts: passed.attempts,
             fallback: passed.fallback,

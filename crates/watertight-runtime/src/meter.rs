@@ -9,6 +9,7 @@ use std::{
     pin::{Pin, pin},
     sync::atomic::{AtomicU64, Ordering},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use pin_project_lite::pin_project;
@@ -75,6 +76,11 @@ impl CpuAccount {
 
     pub(crate) fn reset(&self) {
         self.before.fetch_add(self.spent.swap(0, Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// What was spent of the budget, but for a poll in progress.
+    pub(crate) fn spent(&self) -> Duration {
+        Duration::from_nanos(self.spent.load(Ordering::Relaxed))
     }
 
     /// What was ever spent, but for a poll in progress.

@@ -33,6 +33,7 @@ use crate::{
     inject::Sabotage,
     membrane::{self, ExportedFunction, Frame, Lent, Proxy},
     meter,
+    postmortem::Crossings,
     resident::{Refused, Residents, Taken, Which},
     slice::Slice,
 };
@@ -46,8 +47,11 @@ static NEXT_TREE: AtomicU64 = AtomicU64::new(1);
 pub(crate) struct Tree<T: CellData> {
     pub(crate) id: TreeId,
     pub(crate) app: Arc<LoadedApp<T>>,
-    /// The component that the root call enters.
+    /// The component that the root call enters, and when it did.
     pub(crate) root: ComponentId,
+    pub(crate) began: Moment,
+    /// What crossed in it, where postmortems are kept.
+    pub(crate) crossings: Option<Crossings>,
     /// The root call's run, which all cells of the tree are charged to.
     pub(crate) slice: Arc<Slice>,
     /// Runs that went on at lower priority.
@@ -138,8 +142,9 @@ impl<T: CellData> Tree<T> {
         let slots = app.model().components.iter().map(|_| Slot::default()).collect();
         let id = TreeId(NEXT_TREE.fetch_add(1, Ordering::Relaxed));
         let slice = Slice::new(app.spec(root).budget.slice);
-        let (over, told) = (AtomicBool::new(false), Notify::new());
-        Arc::new(Self { id, app, root, slice, demoted: Mutex::default(), slots, over, told })
+        let crossings = app.archive().map(|_| Crossings::default());
+        let (began, over, told) = (Moment::latest(), AtomicBool::new(false), Notify::new());
+        Arc::new(Self { id, app, root, slice, demoted: Mutex::default(), began, crossings, slots, over, told })
     }
 
     /// Keeps in mind that a run of this tree goes on at lower priority, so that it hears of the end in time.

@@ -32,6 +32,7 @@ pub mod inspect;
 mod invoke;
 mod node;
 mod orders;
+pub mod postmortem;
 mod reload;
 pub mod serve;
 mod signals;

@@ -32,6 +32,7 @@ use watertight_runtime::{
 use crate::{
     inspect::inspect,
     invoke::{self, Export, InvokeError, Val},
+    postmortem::Postmortems,
     serve::{self, ServeError, Server, TlsFiles},
     source::{AppSource, CheckedApp, ReadError, Rejected},
     status::Watch,
@@ -47,6 +48,7 @@ pub struct CompiledNode {
     base: PathBuf,
     warnings: Vec<Problem>,
     ledgers: SharedLedgers,
+    postmortems: Option<PathBuf>,
 }
 
 /// A running app: its components can be called, and its routes served. Needs a Tokio runtime; one thread is enough.
@@ -55,6 +57,8 @@ pub struct Node {
     compiled: CompiledNode,
     /// What guests still do after their answers.
     after: TaskTracker,
+    /// It goes last: what has failed until then is written.
+    _postmortems: Option<Postmortems>,
 }
 
 /// The app gave up on its residents.
@@ -101,6 +105,7 @@ impl CheckedApp {
             base: self.base.clone(),
             warnings: self.warnings.clone(),
             ledgers: SharedLedgers::default(),
+            postmortems: None,
         })
     }
 
@@ -168,19 +173,30 @@ impl CompiledNode {
         Self { ledgers, ..self }
     }
 
+    /// Has a folder written for failed cells, at most once a second, in this one: what failed and why, the stack, what led there, the
+    /// cell's memory. See [`crate::postmortem`].
+    #[must_use]
+    pub fn with_postmortems(self, folder: impl Into<PathBuf>) -> Self {
+        Self { postmortems: Some(folder.into()), ..self }
+    }
+
     /// Starts the engines and links every component to the host and to the others. `console` is for the one component that is
     /// run as a command.
     ///
     /// # Errors
     /// Every edge that cannot be put in place, every import that nobody meets, an engine that cannot start.
-    pub fn start(self, console: Option<Console>, events: Arc<dyn EventSink>) -> Result<Node, NodeError> {
+    pub fn start(mut self, console: Option<Console>, events: Arc<dyn EventSink>) -> Result<Node, NodeError> {
         catch_file_size_signal();
         let mut host = WasiHost::new(Arc::clone(self.app()), &self.base).with_ledgers(self.ledgers.clone());
         if let Some(console) = console {
             host = host.with_console(console);
         }
+        let postmortems = self.postmortems.clone().and_then(|folder| Postmortems::start(folder, Arc::clone(&events)));
+        if let Some(postmortems) = &postmortems {
+            self.compiled = self.compiled.with_morgue(postmortems.morgue());
+        }
         let running = self.compiled.start(Arc::new(host), events).map_err(NodeError::Load)?;
-        Ok(Node { running, compiled: self, after: TaskTracker::new() })
+        Ok(Node { running, compiled: self, after: TaskTracker::new(), _postmortems: postmortems })
     }
 }
 
@@ -342,6 +358,7 @@ pub struct NodeBuilder {
     source: Option<Result<AppSource, ReadError>>,
     cache: Option<PathBuf>,
     events: Option<EventsFor>,
+    postmortems: Option<PathBuf>,
 }
 
 impl NodeBuilder {
@@ -361,6 +378,12 @@ impl NodeBuilder {
     #[must_use]
     pub fn cache_dir(self, folder: impl Into<PathBuf>) -> Self {
         Self { cache: Some(folder.into()), ..self }
+    }
+
+    /// Where postmortems of failed cells go; without this there are none.
+    #[must_use]
+    pub fn postmortem_dir(self, folder: impl Into<PathBuf>) -> Self {
+        Self { postmortems: Some(folder.into()), ..self }
     }
 
     /// Where events go; nowhere by default. A sink must be quick: see [`watertight_observe::Bus`].
@@ -384,7 +407,9 @@ impl NodeBuilder {
         let cache = self.cache.ok_or(NodeError::Incomplete("where compiled code goes: give a cache_dir"))?;
         let events = self.events.map_or_else(|| Arc::new(NoSink) as Arc<dyn EventSink>, |make| make(&checked.app));
         let roots = checked.all_roots();
-        checked.compile(CompileCache::open(&cache)?, &roots, &NoProgress)?.start(None, events)
+        let mut node = checked.compile(CompileCache::open(&cache)?, &roots, &NoProgress)?;
+        node.postmortems = self.postmortems;
+        node.start(None, events)
     }
 }
 

@@ -42,6 +42,8 @@ pub struct Orders<X> {
     pub tls: Option<TlsFiles>,
     /// What counts the folders that guests write to: see [`crate::CompiledNode::ledgers`].
     pub ledgers: SharedLedgers,
+    /// Where postmortems go, if they are kept.
+    pub postmortems: Option<PathBuf>,
     /// What the program adds.
     pub extra: X,
 }
@@ -68,6 +70,7 @@ struct Wire<X> {
     http: HttpConfig,
     tls: Option<TlsFiles>,
     ledgers: SharedLedgers,
+    postmortems: Option<PathBuf>,
     extra: X,
 }
 
@@ -95,8 +98,8 @@ impl<X: Serialize + DeserializeOwned> Orders<X> {
     /// When there is no memory for them.
     pub fn post(self) -> io::Result<PostedOrders> {
         let (app, blobs) = self.app.parts();
-        let Self { app: _, cache, http, tls, ledgers, extra } = self;
-        let wire = Wire { app, cache, http, tls, ledgers, extra };
+        let Self { app: _, cache, http, tls, ledgers, postmortems, extra } = self;
+        let wire = Wire { app, cache, http, tls, ledgers, postmortems, extra };
         let json = serde_json::to_vec(&wire)?;
         // Without CLOEXEC: it is there for the processes that this one starts.
         let memory = memfd_create("watertight-orders", MemfdFlags::ALLOW_SEALING)?;
@@ -126,8 +129,8 @@ impl<X: Serialize + DeserializeOwned> Orders<X> {
                 .map(|length| Ok(Arc::from(read_exactly(&mut file, length)?)))
                 .collect::<io::Result<Vec<_>>>()?;
             let app = AppSource::from_parts(wire.app, blobs);
-            let Wire { app: _, cache, http, tls, ledgers, extra } = wire;
-            Ok(Self { app, cache, http, tls, ledgers, extra })
+            let Wire { app: _, cache, http, tls, ledgers, postmortems, extra } = wire;
+            Ok(Self { app, cache, http, tls, ledgers, postmortems, extra })
         };
         read().map_err(|error| OrdersError { path: path.to_owned(), error })
     }
@@ -166,6 +169,7 @@ mod tests {
             },
             tls: Some(TlsFiles { cert: "c.pem".into(), key: "k.pem".into() }),
             ledgers: SharedLedgers::keep(["/".into()]).expect("there is memory"),
+            postmortems: Some("/state".into()),
             extra: "json".to_owned(),
         };
         let posted = orders.clone().post().expect("there is memory");

@@ -108,10 +108,11 @@ fn prepare<X>(
     let tls = orders.tls.as_ref().map(TlsFiles::load).transpose().map_err(ServeError::from)?;
     let tally = Arc::new(Tally::new(&checked.app, events(&checked.app, orders.extra)));
     let cache = CompileCache::open(&orders.cache).map_err(NodeError::from)?;
-    let node = checked
-        .compile(cache, &checked.all_roots(), &NoProgress)?
-        .with_ledgers(orders.ledgers)
-        .start(None, Arc::clone(&tally) as Arc<dyn EventSink>)?;
+    let mut node = checked.compile(cache, &checked.all_roots(), &NoProgress)?.with_ledgers(orders.ledgers);
+    if let Some(folder) = orders.postmortems {
+        node = node.with_postmortems(folder);
+    }
+    let node = node.start(None, Arc::clone(&tally) as Arc<dyn EventSink>)?;
     let desk = WorkerDesk(node.watch(tally));
     let server = node.site()?.server(orders.http, tls.as_ref());
     Ok((node, server, desk))

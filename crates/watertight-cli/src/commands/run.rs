@@ -16,6 +16,7 @@ use crate::{
     exit::Exit,
     failure::Failure,
     progress::CompileProgress,
+    state,
     terminal::{self, Look},
 };
 
@@ -39,7 +40,10 @@ pub(crate) fn run(args: Run) -> Result<u8, Failure> {
     let progress = CompileProgress::new(&checked.app, Look::of_stderr());
     let cache = CompileCache::open(&super::cache_folder(args.cache.clone())?)?;
     let roots = entry.map_or_else(|| checked.each_once(), |entry| vec![(entry, 1)]);
-    let node = checked.compile(cache, &roots, &progress)?;
+    let mut node = checked.compile(cache, &roots, &progress)?;
+    if let Some(folder) = state::wanted(&args.postmortems) {
+        node = node.with_postmortems(folder);
+    }
     let bus = events::of_run(args.events, &checked.app)?;
     let runtime = super::runtime()?;
     let ended = runtime.block_on(async {

@@ -9,6 +9,7 @@ mod errors;
 mod files;
 mod limits;
 mod nodes;
+mod postmortem;
 mod program;
 mod reload;
 mod run;

@@ -17,6 +17,7 @@ pub(crate) fn watertight(args: &[&str]) -> Command {
         .args(args)
         .env("XDG_CACHE_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/cache"))
         .env("XDG_RUNTIME_DIR", env!("CARGO_TARGET_TMPDIR"))
+        .env("XDG_STATE_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/state"))
         .env_remove("WATERTIGHT_LOG")
         .stdin(Stdio::null());
     command

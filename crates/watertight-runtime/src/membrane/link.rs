@@ -33,6 +33,7 @@ use super::{
 use crate::{
     airlock::{Airlock, Guard, Seen},
     host::CellData,
+    postmortem::Types,
 };
 
 /// Why an edge cannot be put in place.
@@ -189,7 +190,7 @@ impl ResourceIds {
 }
 
 /// Defines every import of `importer` that an edge meets. `components` are those of the app, by id; `exports` collects the functions
-/// that each of them is called by.
+/// that each of them is called by, `crossing` their types.
 pub(crate) fn link<T: CellData>(
     linker: &mut Linker<T>,
     app: &App,
@@ -197,6 +198,7 @@ pub(crate) fn link<T: CellData>(
     components: &[Component],
     exports: &mut [Vec<ExportedFunction>],
     ids: &mut ResourceIds,
+    crossing: &mut Types,
 ) -> Result<(), EdgeError> {
     let component = &components[importer.id.0 as usize];
     let engine = component.engine().clone();
@@ -204,7 +206,10 @@ pub(crate) fn link<T: CellData>(
     let mut known = Vec::new();
     for (name, import) in component.component_type().imports(&engine) {
         let edge = app.edges_from(importer.id).find(|edge| edge.import == name);
-        let mut placing = edge.map(|edge| Placing { app, edge, guard: Guard::of(app, edge), components, exports });
+        let mut placing = edge.map(|edge| {
+            let guard = Guard::of(app, edge);
+            Placing { app, edge, guard, components, exports, crossing: &mut *crossing }
+        });
         let failed = |error| EdgeError::Linker { import: name.into(), importer: importer.name.clone(), error };
         match (import.ty, &mut placing) {
             (ComponentItem::ComponentInstance(instance), placing) => {
@@ -246,6 +251,7 @@ struct Placing<'a> {
     guard: Option<Arc<Guard>>,
     components: &'a [Component],
     exports: &'a mut [Vec<ExportedFunction>],
+    crossing: &'a mut Types,
 }
 
 impl Placing<'_> {
@@ -262,9 +268,10 @@ impl Placing<'_> {
         };
         let spec = &edge.functions[known];
         let fallback = spec.fallback.as_ref();
+        let id = FunctionId(u32::try_from(known).unwrap_or(u32::MAX));
         let function = EdgeFunction {
             edge: edge.id,
-            function: FunctionId(u32::try_from(known).unwrap_or(u32::MAX)),
+            function: id,
             callee: Callable {
                 faults: Some(Stream::Edge(edge.id)),
                 ..self.callable(edge.exporter, &edge.export, name, spec)?
@@ -275,8 +282,9 @@ impl Placing<'_> {
                 fallback.map(|other| self.callable(other.component, &other.export, name, spec)).transpose()?,
             ),
             seen: self.seen(spec, &types)?,
-            types,
+            redact: false,
         };
+        self.crossing.insert((edge.id, id), types);
         let parameters = ty.params().map(|(_, ty)| flat_count(&ty)).fold(0, usize::saturating_add);
         let shape = Shape { parameters, returns: ty.results().len() > 0, asynchronous: ty.async_() };
         define(place, name, shape, function).map_err(|error| EdgeError::Linker {

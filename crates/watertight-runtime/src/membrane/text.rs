@@ -13,24 +13,32 @@ use super::types::{Cases, FunctionTypes, fields, flag_words};
 const CUT: char = '…';
 
 impl FunctionTypes {
-    /// The parameters in this frame: `(1, "two")`, with at most `limit` bytes before it is cut.
-    pub(crate) fn parameters_text(&self, frame: &[u8], limit: usize) -> String {
-        self.text(frame, limit, |writer| writer.fields(self.parameters, 0))
+    /// The parameters in this frame: `(1, "two")`, with at most `limit` bytes before it is cut. Of a frame of `whole` bytes, its start is
+    /// enough: what is missing is left out.
+    pub(crate) fn parameters_text(&self, frame: &[u8], whole: usize, limit: usize) -> String {
+        self.text(frame, whole, limit, |writer| writer.fields(self.parameters, 0))
     }
 
     /// The result in this frame; nothing for a function without one.
+    #[cfg(test)]
     pub(crate) fn results_text(&self, frame: &[u8], limit: usize) -> String {
-        self.text(frame, limit, |writer| {
+        self.text(frame, frame.len(), limit, |writer| {
             let results = fields(writer.types, self.results).unwrap_or_default();
             results.into_iter().try_for_each(|field| writer.value(field.ty, field.at))
         })
     }
 
-    fn text(&self, frame: &[u8], limit: usize, write: impl FnOnce(&mut Writer<'_>) -> Result<(), Stop>) -> String {
-        let mut writer = Writer { types: &self.types, frame, text: String::new(), limit };
+    fn text(
+        &self,
+        frame: &[u8],
+        whole: usize,
+        limit: usize,
+        write: impl FnOnce(&mut Writer<'_>) -> Result<(), Stop>,
+    ) -> String {
+        let mut writer = Writer { types: &self.types, frame, whole, text: String::new(), limit };
         match write(&mut writer) {
             Ok(()) => {}
-            Err(Stop::Full) => writer.text.push(CUT),
+            Err(Stop::Full | Stop::Missing) => writer.text.push(CUT),
             Err(Stop::Malformed) => writer.text.push_str("<malformed>"),
         }
         writer.text
@@ -40,12 +48,16 @@ impl FunctionTypes {
 /// Why a text ends before the values do.
 enum Stop {
     Full,
+    /// What comes next was not kept of the frame.
+    Missing,
     Malformed,
 }
 
 struct Writer<'a> {
     types: &'a ComponentTypes,
     frame: &'a [u8],
+    /// How long the frame was: `frame` may be its start only.
+    whole: usize,
     text: String,
     limit: usize,
 }
@@ -70,7 +82,7 @@ impl Writer<'_> {
 
     fn bytes(&self, at: usize, len: usize) -> Result<&[u8], Stop> {
         let end = at.checked_add(len).ok_or(Stop::Malformed)?;
-        self.frame.get(at..end).ok_or(Stop::Malformed)
+        self.frame.get(at..end).ok_or(if end <= self.whole { Stop::Missing } else { Stop::Malformed })
     }
 
     fn fixed<const N: usize>(&self, at: usize) -> Result<[u8; N], Stop> {
@@ -238,7 +250,14 @@ impl Writer<'_> {
                 self.push(", ")?;
             }
             let at = (index as usize).checked_mul(size).and_then(|offset| offset.checked_add(start));
-            write(self, at.ok_or(Stop::Malformed)?)?;
+            match write(self, at.ok_or(Stop::Malformed)?) {
+                // What stands beside the list may be there.
+                Err(Stop::Missing) => {
+                    self.push("…")?;
+                    break;
+                }
+                written => written?,
+            }
         }
         self.push("]")
     }
@@ -246,10 +265,14 @@ impl Writer<'_> {
     fn string(&mut self, at: usize) -> Result<(), Stop> {
         let (start, len) = self.range(at)?;
         let len = len as usize;
-        self.bytes(start, len)?;
+        let kept = match self.bytes(start, len) {
+            Ok(_) => len,
+            Err(Stop::Missing) => self.frame.len().saturating_sub(start),
+            Err(stop) => return Err(stop),
+        };
         // No more is looked at than may be shown, and the rest of a letter that this cuts.
-        let shown = len.min(self.limit.saturating_sub(self.text.len()).saturating_add(4));
-        let found = self.bytes(start, shown)?.to_vec();
+        let shown = kept.min(self.limit.saturating_sub(self.text.len()).saturating_add(4));
+        let found = if shown == 0 { Vec::new() } else { self.bytes(start, shown)?.to_vec() };
         let (text, whole) = match std::str::from_utf8(&found) {
             Ok(text) => (text, true),
             Err(error) => {
@@ -259,7 +282,10 @@ impl Writer<'_> {
         };
         self.push("\"")?;
         text.chars().try_for_each(|found| self.letter(found))?;
-        if whole { self.push("\"") } else { Err(Stop::Malformed) }
+        if !whole {
+            return Err(Stop::Malformed);
+        }
+        self.push(if kept < len { "…\"" } else { "\"" })
     }
 
     fn letter(&mut self, found: char) -> Result<(), Stop> {
@@ -467,7 +493,7 @@ mod tests {
             let frame = Template::new(Some(&value), &types).expect("it fits").fill("");
             let whole = types.results_text(&frame.bytes, usize::MAX);
             prop_assert_eq!(&whole, &wasm_wave::to_string(&val).expect("it has a text"));
-            prop_assert_eq!(types.parameters_text(&frame.bytes, usize::MAX), format!("({whole})"));
+            prop_assert_eq!(types.parameters_text(&frame.bytes, frame.bytes.len(), usize::MAX), format!("({whole})"));
             for limit in [0, 1, 7, 30] {
                 let cut = types.results_text(&frame.bytes, limit);
                 if whole.len() <= limit {
@@ -485,7 +511,7 @@ mod tests {
             bytes in prop::collection::vec(prop_oneof![Just(0_u8), 0..40_u8, any::<u8>()], 0..120),
         ) {
             let (types, _) = place.get(functions());
-            for text in [types.parameters_text(&bytes, 256), types.results_text(&bytes, 256)] {
+            for text in [types.parameters_text(&bytes, bytes.len(), 256), types.parameters_text(&bytes, 2 * bytes.len(), 256), types.results_text(&bytes, 256)] {
                 prop_assert!(text.len() <= 256 + "<malformed>".len());
             }
         }

@@ -9,6 +9,7 @@ use crate::{
     commands,
     failure::{self, Failure},
     progress::CompileProgress,
+    state,
     terminal::{self, Look},
 };
 
@@ -40,8 +41,13 @@ pub(super) fn prepare(args: &Serve) -> Result<Prepared, Failure> {
     let node = checked.compile(CompileCache::open(&cache)?, &checked.all_roots(), &progress)?;
     let (compiled, cached) = (progress.compiled() + progress.unkept(), progress.cached());
     let ledgers = node.ledgers()?;
-    let node = node.with_ledgers(ledgers.clone());
-    let orders = Orders { app: source, cache, http: args.http(), tls: args.tls(), ledgers, extra: args.events };
+    let mut node = node.with_ledgers(ledgers.clone());
+    let postmortems = state::wanted(&args.postmortems);
+    if let Some(folder) = &postmortems {
+        node = node.with_postmortems(folder);
+    }
+    let (http, tls, extra) = (args.http(), args.tls(), args.events);
+    let orders = Orders { app: source, cache, http, tls, ledgers, postmortems, extra };
     Ok(Prepared { orders, node, compiled, cached, warnings })
 }
 
