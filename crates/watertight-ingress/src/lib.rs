@@ -20,7 +20,6 @@ mod config;
 mod connection;
 mod drain;
 mod exchange;
-mod gate;
 pub mod local;
 mod refusal;
 mod route;
@@ -35,7 +34,6 @@ pub use self::{
     config::HttpConfig,
     drain::Drain,
     exchange::{Access, Arrival, Handler},
-    gate::{Admitted, Gate},
     refusal::Refusal,
     route::{RouteError, RouteId, Router},
     server::{Drained, HttpServer},

@@ -32,12 +32,6 @@ pub enum Refusal {
     /// The client stopped sending its body.
     #[error("request body stalled")]
     BodyStalled,
-    /// Too much is going on; nothing was done for this request.
-    #[error("overloaded")]
-    Overloaded {
-        /// When to try again.
-        retry_after: Duration,
-    },
     /// The handler gave an answer that cannot be sent.
     #[error("answer cannot be sent: {0}")]
     BadAnswer(&'static str),
@@ -46,8 +40,8 @@ pub enum Refusal {
     Failed(FailureKind),
 }
 
-/// What `Retry-After` says where the failure does not know better.
-pub(crate) const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(1);
+/// What `Retry-After` says.
+const SOON: Duration = Duration::from_secs(1);
 
 impl From<FailureKind> for Refusal {
     fn from(kind: FailureKind) -> Self {
@@ -72,7 +66,6 @@ impl Refusal {
             Self::HeadTooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the request has too many headers\n"),
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "the request body is too large\n"),
             Self::BodyStalled => (StatusCode::REQUEST_TIMEOUT, "the request body did not arrive in time\n"),
-            Self::Overloaded { .. } => OVERLOADED,
             Self::BadAnswer(_) => FAILED,
             Self::Failed(kind) => match kind {
                 FailureKind::Deadline => (StatusCode::GATEWAY_TIMEOUT, "no answer in time\n"),
@@ -100,8 +93,7 @@ impl Refusal {
     #[must_use]
     pub fn retry_after(self) -> Option<Duration> {
         match self {
-            Self::Overloaded { retry_after } => Some(retry_after),
-            Self::Failed(_) if self.answer().0 == StatusCode::SERVICE_UNAVAILABLE => Some(RETRY_AFTER_DEFAULT),
+            Self::Failed(_) if self.answer().0 == StatusCode::SERVICE_UNAVAILABLE => Some(SOON),
             Self::Failed(_)
             | Self::NoRoute
             | Self::Malformed(_)
@@ -169,8 +161,6 @@ mod tests {
             let response = Refusal::from(kind).response();
             assert_eq!(response.headers().contains_key(RETRY_AFTER), response.status() == 503, "{kind}");
         }
-        let soon = Refusal::Overloaded { retry_after: Duration::from_millis(1200) }.response();
-        assert_eq!(soon.headers()[RETRY_AFTER], "2");
         assert!(!Refusal::NoRoute.response().headers().contains_key(RETRY_AFTER));
     }
 

@@ -119,14 +119,14 @@ pub struct Edge {
     /// When no more calls are made for a while.
     pub breaker: Option<BreakerSpec>,
     /// How many calls there may be at once.
-    pub limit: Option<EdgeLimit>,
+    pub limit: Option<Limit>,
     /// The functions that cross, in the import's order.
     pub functions: Vec<Function>,
 }
 
-/// How many calls may cross an edge at once, in each worker.
+/// How many calls may be made at once, in each worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct EdgeLimit {
+pub struct Limit {
     /// Calls that run.
     pub concurrency: u32,
     /// Calls that wait for one of those to end.
@@ -251,6 +251,8 @@ pub struct HttpTrigger {
     pub component: ComponentId,
     /// Which version of the handler interface it exports.
     pub handler: HttpHandler,
+    /// How many of its requests there may be at once, besides what the component allows.
+    pub limit: Option<Limit>,
 }
 
 /// Which HTTP handler interface a component exports.

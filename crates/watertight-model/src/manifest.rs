@@ -29,7 +29,7 @@ pub(crate) use self::{
     residence::{GroupSpec, TopSpec},
 };
 use crate::{
-    app::{Lifetime, Wall},
+    app::{Lifetime, Limit, Wall},
     budget::Budget,
     grant::{DEFAULT_FILES, DEFAULT_QUOTA, DirGrant, DirMode, Grants},
     problem::{Code, Problem, SourceText},
@@ -92,6 +92,7 @@ pub(crate) struct ComponentSpec {
 pub(crate) struct TriggerSpec {
     pub(crate) route: At<String>,
     pub(crate) component: At<String>,
+    pub(crate) limit: Option<Limit>,
 }
 
 impl Manifest {
@@ -181,8 +182,9 @@ impl Manifest {
                 let route = reader.required_text(table, "route");
                 let component = reader.required_text(table, "component");
                 let route = route.filter(|route| reader.parsed(Code::BadRoute, route, reach::route).is_some());
+                let limit = policy::read_limit(reader, table, "a route");
                 if let (Some(route), Some(component)) = (route, component) {
-                    self.http.push(TriggerSpec { route, component });
+                    self.http.push(TriggerSpec { route, component, limit });
                 }
             }
         }

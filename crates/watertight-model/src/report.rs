@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use crate::{
     app::{
-        App, Component, Edge, EdgeLimit, EdgeShape, Function, HttpHandler, Lifetime, OnFailure, Retry, SourceKind, Wall,
+        App, Component, Edge, EdgeShape, Function, HttpHandler, Lifetime, Limit, OnFailure, Retry, SourceKind, Wall,
     },
     blast::{Blast, Reach},
     breaker::BreakerSpec,
@@ -99,7 +99,7 @@ pub struct EdgeReport {
     /// When no more calls are made for a while.
     pub breaker: Option<BreakerSpec>,
     /// How many calls there may be at once.
-    pub limit: Option<EdgeLimit>,
+    pub limit: Option<Limit>,
     /// Its functions.
     pub functions: Vec<FunctionReport>,
 }
@@ -133,6 +133,8 @@ pub struct RouteReport {
     pub component: String,
     /// By which interface.
     pub handler: HttpHandler,
+    /// How many of its requests there may be at once.
+    pub limit: Option<Limit>,
 }
 
 impl Report {
@@ -151,6 +153,7 @@ impl Report {
                     route: trigger.route.clone(),
                     component: app.component(trigger.component).name.clone(),
                     handler: trigger.handler,
+                    limit: trigger.limit,
                 })
                 .collect(),
             supervision: supervision_report(app),

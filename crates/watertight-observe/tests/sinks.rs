@@ -68,7 +68,12 @@ fn app() -> Arc<App> {
         version: "0.1.0".to_owned(),
         components: vec![component(0, "web"), component(1, "markdown")],
         edges: vec![edge],
-        http: vec![HttpTrigger { route: "/...".to_owned(), component: ComponentId(0), handler: HttpHandler::P2 }],
+        http: vec![HttpTrigger {
+            route: "/...".to_owned(),
+            component: ComponentId(0),
+            handler: HttpHandler::P2,
+            limit: None,
+        }],
         supervision: Supervision::default(),
     })
 }

@@ -57,6 +57,8 @@ pub struct RunningApp<T: CellData>(Arc<LoadedApp<T>>);
 pub(crate) struct LoadedApp<T: CellData> {
     model: Arc<App>,
     components: Vec<Loaded<T>>,
+    /// The gates of the routes.
+    routes: Vec<Option<Gate>>,
     engines: Engines,
     host: Arc<dyn Host<T>>,
     events: Arc<dyn EventSink>,
@@ -207,9 +209,12 @@ impl CompiledApp {
             let (bytes, hashes) = (Arc::clone(&self.bytes), Arc::clone(&self.hashes));
             Archive::new(Arc::clone(morgue), Arc::clone(&model), bytes, hashes, crossing)
         });
+        let gate = |limit: model::Limit| Gate::new(limit.concurrency, limit.queue);
+        let routes = self.app.http.iter().map(|route| route.limit.map(gate)).collect();
         Ok(RunningApp(Arc::new(LoadedApp {
             model,
             components,
+            routes,
             engines,
             host,
             events,
@@ -366,7 +371,15 @@ impl<T: CellData> RunningApp<T> {
     /// # Errors
     /// When the component's queue is full, its deadline passes while waiting, or no cell can be made.
     pub async fn enter(&self, component: ComponentId) -> Result<Root<T>, CallError> {
-        Root::enter(&self.0, component).await
+        Root::enter(&self.0, component, None).await
+    }
+
+    /// Enters the app by one of its routes, which may have a limit of its own.
+    ///
+    /// # Errors
+    /// As for [`RunningApp::enter`].
+    pub async fn enter_by(&self, route: usize) -> Result<Root<T>, CallError> {
+        Root::enter(&self.0, self.app().http[route].component, Some(route)).await
     }
 
     /// The checked app.
@@ -490,6 +503,11 @@ impl<T: CellData> LoadedApp<T> {
 
     pub(crate) fn spec(&self, id: ComponentId) -> &model::Component {
         self.model.component(id)
+    }
+
+    /// The gate of a route that has one.
+    pub(crate) fn route(&self, route: usize) -> Option<&Gate> {
+        self.routes.get(route)?.as_ref()
     }
 
     pub(crate) fn component(&self, id: ComponentId) -> &Loaded<T> {

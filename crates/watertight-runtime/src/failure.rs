@@ -1,7 +1,7 @@
 //! The one place that says what a failure is. What its caller sees is said by the [airlock](crate::airlock).
 
 use watertight_model::{
-    app::Component,
+    app::{Component, Limit},
     failure::{CallError, FailureKind},
 };
 
@@ -87,14 +87,10 @@ pub(crate) fn budget(kind: FailureKind, component: &Component) -> CallError {
             format!("it asked for more than its {} of memory: raise component.{name}.budget.memory", spent.memory)
         }
         FailureKind::Deadline => "its deadline passed".to_owned(),
-        FailureKind::QueueFull => format!(
-            "{} calls run and {} wait already: raise component.{name}.budget.concurrency or queue",
-            spent.concurrency, spent.queue
-        ),
-        FailureKind::Shed => format!(
-            "it would have waited past its deadline, {} calls running: raise component.{name}.budget.concurrency",
-            spent.concurrency
-        ),
+        FailureKind::QueueFull | FailureKind::Shed => {
+            let limit = Limit { concurrency: spent.concurrency, queue: spent.queue };
+            return turned_away(kind, name, limit, &format!("component.{name}.budget"));
+        }
         FailureKind::Injected => "a drill made it fail".to_owned(),
         FailureKind::DeadHandle => "the cell that made this resource is gone".to_owned(),
         FailureKind::Down => "it was stopped in the middle of the call".to_owned(),
@@ -118,6 +114,17 @@ pub(crate) fn refused(refused: Refused, component: &Component) -> CallError {
         Refused::Down(detail) => CallError { kind, component: component.name.clone(), detail },
         Refused::Late | Refused::Dead => budget(kind, component),
     }
+}
+
+/// The failure of a call that a gate turned away, with the table of the manifest that sets its limit.
+pub(crate) fn turned_away(kind: FailureKind, component: &str, limit: Limit, key: &str) -> CallError {
+    let Limit { concurrency, queue } = limit;
+    let detail = if kind == FailureKind::Shed {
+        format!("it would have waited past its deadline, {concurrency} calls running: raise {key}.concurrency")
+    } else {
+        format!("{concurrency} calls run and {queue} wait already: raise {key}.concurrency or queue")
+    };
+    CallError { kind, component: component.to_owned(), detail }
 }
 
 /// A guest ended itself by an exit; the host crate says so with this, so that it can be told from a trap.

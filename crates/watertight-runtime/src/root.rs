@@ -38,10 +38,16 @@ struct Ended<T: CellData> {
     began: Moment,
     outcome: Outcome,
     injected: Option<FaultKind>,
+    /// The route that admitted it, where that has a gate.
+    route: Option<usize>,
 }
 
 impl<T: CellData> Root<T> {
-    pub(crate) async fn enter(app: &Arc<LoadedApp<T>>, component: ComponentId) -> Result<Self, CallError> {
+    pub(crate) async fn enter(
+        app: &Arc<LoadedApp<T>>,
+        component: ComponentId,
+        route: Option<usize>,
+    ) -> Result<Self, CallError> {
         let began = Moment::now();
         Office::begin(app);
         let busy = app.engines().busy();
@@ -49,7 +55,14 @@ impl<T: CellData> Root<T> {
         let deadline = root_deadline(app.spec(component));
         let fault = app.faults().draw(Stream::Root(component));
         let injected = fault.map(Fault::kind);
-        let mut ended = Ended { tree: Arc::clone(&tree), component, began, outcome: Outcome::Cancelled, injected };
+        let mut ended =
+            Ended { tree: Arc::clone(&tree), component, began, outcome: Outcome::Cancelled, injected, route: None };
+        if let Some(route) = route
+            && let Err(error) = ended.admit(route, deadline).await
+        {
+            ended.outcome = Outcome::Failed(error.kind);
+            return Err(error);
+        }
         // Guest code runs here already: what a component does when it is instantiated.
         let entering = Demotable::new(Arc::clone(&tree.slice), deadline, {
             let tree = Arc::clone(&tree);
@@ -126,9 +139,27 @@ fn or_late<T: CellData, R>(result: Option<Result<R, CallError>>, tree: &Tree<T>)
     result.unwrap_or_else(|| Err(failure::budget(FailureKind::Deadline, tree.app.spec(tree.root))))
 }
 
+impl<T: CellData> Ended<T> {
+    /// Waits for a place among the requests of its route, and keeps it.
+    async fn admit(&mut self, route: usize, deadline: Moment) -> Result<(), CallError> {
+        let app = &self.tree.app;
+        let (Some(gate), Some(limit)) = (app.route(route), app.model().http[route].limit) else { return Ok(()) };
+        let refused = |kind| {
+            let key = format!("[[trigger.http]] `{}`", app.model().http[route].route);
+            failure::turned_away(kind, &app.spec(self.component).name, limit, &key)
+        };
+        gate.enter(deadline).await.map_err(refused)?.keep();
+        self.route = Some(route);
+        Ok(())
+    }
+}
+
 impl<T: CellData> Drop for Ended<T> {
     fn drop(&mut self) {
         self.tree.end();
+        if let Some(gate) = self.route.and_then(|route| self.tree.app.route(route)) {
+            gate.leave();
+        }
         self.tree.app.events().emit(Event::Root(RootEnded {
             tree: self.tree.id,
             component: self.component,

@@ -16,7 +16,7 @@ use watertight_ingress::{
     Access, Arrival, Drain, Drained, Handler, HttpConfig, HttpServer, Refusal, RequestBody, RouteError, Router,
     TlsConfig, TlsError,
 };
-use watertight_model::{app::ComponentId, event::Event};
+use watertight_model::event::Event;
 use watertight_runtime::RunningApp;
 
 use crate::supervisor::{ListenError, Listeners, parse_address};
@@ -82,7 +82,7 @@ impl Site {
             let component = running.instance_pre(trigger.component).component();
             let handler = GuestHandler::find(component, trigger.handler)
                 .ok_or_else(|| ServeError::NoHandler(app.component(trigger.component).name.clone()))?;
-            Ok(Route { component: trigger.component, handler })
+            Ok(Route { handler })
         };
         let routes = app.http.iter().map(handler).collect::<Result<_, ServeError>>()?;
         let tracker = after.clone();
@@ -148,7 +148,6 @@ struct Handlers {
 }
 
 struct Route {
-    component: ComponentId,
     handler: GuestHandler,
 }
 
@@ -159,7 +158,7 @@ impl Handler for Handlers {
         use watertight_host::http::{ServeError as GuestError, serve};
 
         let route = &self.routes[arrival.route.0 as usize];
-        let root = self.running.enter(route.component).await.map_err(|error| {
+        let root = self.running.enter_by(arrival.route.0 as usize).await.map_err(|error| {
             tracing::debug!(%error, "not admitted");
             Refusal::from(&error)
         })?;

@@ -10,10 +10,15 @@ use crate::{
 
 /// A site whose handler takes `budget`, with a dependency that sleeps.
 fn sleepy(budget: &str) -> AppFolder {
+    sleepy_route(budget, "")
+}
+
+/// The same, with more keys for its route.
+fn sleepy_route(budget: &str, route: &str) -> AppFolder {
     let manifest = format!(
         "[app]\nname = \"sleepy\"\n[component.web]\nsource = \"http-behave.wasm\"\nuses = [\"sleep\"]\n\
          budget = {{ {budget} }}\n[component.sleep]\nsource = \"sleep.wasm\"\nbudget = {{ deadline = \"1h\" }}\n\
-         [[trigger.http]]\nroute = \"/...\"\ncomponent = \"web\"\n"
+         [[trigger.http]]\nroute = \"/...\"\ncomponent = \"web\"\n{route}\n"
     );
     AppFolder::new(&manifest, &["http-behave", "sleep"])
 }
@@ -30,7 +35,15 @@ async fn statuses(address: std::net::SocketAddr, count: usize, path: &'static st
 
 #[tokio::test]
 async fn requests_over_concurrency_and_queue_are_told_to_come_back() {
-    let app = sleepy("concurrency = 2, queue = 1");
+    told_to_come_back(&sleepy("concurrency = 2, queue = 1")).await;
+}
+
+#[tokio::test]
+async fn requests_over_the_concurrency_and_queue_of_their_route_are_told_to_come_back() {
+    told_to_come_back(&sleepy_route("concurrency = 64", "concurrency = 2\nqueue = 1")).await;
+}
+
+async fn told_to_come_back(app: &AppFolder) {
     let mut server = Server::start(app.path(), &["--workers", "0", "--verbose"]);
     let address = server.address;
     let running: Vec<_> = (0..2).map(|_| tokio::spawn(get(address, "/run/1500"))).collect();

@@ -139,7 +139,7 @@ async fn a_tls_handshake_that_trickles_is_cut() {
     let tls = watertight_ingress::TlsConfig::load(&cert, &key).expect("the files belong together");
     let far = Duration::from_secs(3600);
     let config = HttpConfig { header_timeout: SOON, idle_timeout: far, ..HttpConfig::default() };
-    let site = Site::start_with(config, Some(&tls), None).await;
+    let site = Site::start_with(config, Some(&tls)).await;
     let mut stream = site.connect().await;
     stream.write_all(&[0x16, 3, 1, 0, 200]).await.expect("the server reads");
     assert_eq!(read_to_end(&mut stream).await, "");

@@ -1,6 +1,5 @@
 //! The HTTP server over real sockets on loopback, from the client's side.
 
-mod admission;
 mod drain;
 mod limits;
 mod protocols;

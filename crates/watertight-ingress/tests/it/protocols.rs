@@ -96,7 +96,7 @@ async fn tls_offers_both_protocols() {
     std::fs::write(&cert, made.cert.pem()).expect("the temporary folder is writable");
     std::fs::write(&key, made.signing_key.serialize_pem()).expect("the temporary folder is writable");
     let tls = TlsConfig::load(&cert, &key).expect("the files belong together");
-    let site = Site::start_with(HttpConfig::default(), Some(&tls), None).await;
+    let site = Site::start_with(HttpConfig::default(), Some(&tls)).await;
 
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(&cert).expect("it was just written")).expect("a certificate is a root");

@@ -5,7 +5,6 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -20,10 +19,9 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::Notify,
     task::JoinHandle,
-    time::Instant,
 };
 use watertight_ingress::{
-    Access, Arrival, BodyError, Drain, Drained, Gate, Handler, HttpConfig, HttpServer, Refusal, RequestBody, Router,
+    Access, Arrival, BodyError, Drain, Drained, Handler, HttpConfig, HttpServer, Refusal, RequestBody, Router,
     TlsConfig,
 };
 use watertight_model::{event, failure::FailureKind};
@@ -49,7 +47,6 @@ pub(crate) struct State {
     pub(crate) go: Notify,
     /// Handlers alive now, for finding those that were dropped.
     running: Mutex<usize>,
-    gate: Option<Gate>,
 }
 
 /// An access record, kept.
@@ -61,13 +58,13 @@ pub(crate) struct Record {
 
 impl Site {
     pub(crate) async fn start(config: HttpConfig) -> Self {
-        Self::start_with(config, None, None).await
+        Self::start_with(config, None).await
     }
 
-    pub(crate) async fn start_with(config: HttpConfig, tls: Option<&TlsConfig>, gate: Option<Gate>) -> Self {
+    pub(crate) async fn start_with(config: HttpConfig, tls: Option<&TlsConfig>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
-        let state = Arc::new(State { gate, ..State::default() });
+        let state = Arc::new(State::default());
         let router = Router::new(ROUTES).expect("the routes are valid");
         let mut server = HttpServer::new(config, router, ByPath(Arc::clone(&state)));
         if let Some(tls) = tls {
@@ -206,13 +203,6 @@ impl Handler for ByPath {
                 self.0.waiting.notify_one();
                 self.0.go.notified().await;
                 Ok(text("waited"))
-            }
-            "/gate" => {
-                let gate = self.0.gate.as_ref().expect("this test has a gate");
-                let _admitted = gate.admit(Instant::now() + Duration::from_secs(3600)).await?;
-                self.0.waiting.notify_one();
-                self.0.go.notified().await;
-                Ok(text("admitted"))
             }
             "/endless" => Ok(Response::new(Endless.boxed_unsync())),
             "/pushed" => Ok(text(vec![b'x'; 1 << 20])),

@@ -11,7 +11,7 @@ use super::{
     resolve::{Link, Met, best_export},
 };
 use crate::{
-    app::{ComponentId, EdgeLimit, Fallback, Lifetime, OnFailure, Retry, Returned, Wall},
+    app::{ComponentId, Fallback, Lifetime, Limit, OnFailure, Retry, Returned, Wall},
     breaker::BreakerSpec,
     component_type::{ComponentType, FunctionType, Item, Shape, Ty},
     manifest::{At, EdgeSpec, OnFailureSpec, PolicySpec, nearest},
@@ -27,7 +27,7 @@ pub(super) struct Policy {
     /// For every function that has none of its own.
     pub(super) deadline: Option<Duration>,
     pub(super) breaker: Option<BreakerSpec>,
-    pub(super) limit: Option<EdgeLimit>,
+    pub(super) limit: Option<Limit>,
     /// By the import's order.
     pub(super) functions: Vec<FunctionPolicy>,
 }
@@ -74,15 +74,9 @@ impl Checker<'_> {
         let spoken = Spoken { link, importer: &importer, spec: &spec, exporter };
         self.function_names(spoken, &functions);
         self.retries(spoken, &functions);
-        if let (Some(_), None) = (spec.queue, spec.concurrency) {
-            let problem = Problem::new(Code::NoEffect, "`queue` has no effect on an edge without `concurrency`")
-                .help("add the number of calls that may run at once: concurrency = 32");
-            self.report(problem, spec.span_of("queue"), "no effect");
-        }
-        let limit = spec.concurrency.map(|concurrency| EdgeLimit { concurrency, queue: spec.queue() });
         let functions = functions.iter().map(|(name, ty)| self.function_policy(spoken, name, ty, links)).collect();
         let deadline = spec.policy.deadline.as_ref().map(|deadline| deadline.value);
-        Policy { deadline, breaker: spec.breaker, limit, functions }
+        Policy { deadline, breaker: spec.breaker, limit: spec.limit, functions }
     }
 
     /// Reports what may be wrong for many functions in the same way.

@@ -39,7 +39,12 @@ impl Checker<'_> {
             let Some(component) = self.component(&trigger.component) else { continue };
             if let Some(handler) = self.handled(component, trigger.component.span.clone()) {
                 let id = ComponentId(u32::try_from(component).unwrap_or(u32::MAX));
-                triggers.push(HttpTrigger { route: trigger.route.value.clone(), component: id, handler });
+                triggers.push(HttpTrigger {
+                    route: trigger.route.value.clone(),
+                    component: id,
+                    handler,
+                    limit: trigger.limit,
+                });
             }
         }
         triggers

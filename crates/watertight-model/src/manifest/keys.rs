@@ -505,6 +505,25 @@ const APP: &[Key] = &[
         ..KEY
     },
     Key {
+        place: HTTP,
+        name: "concurrency",
+        kind: Kind::Count(1, 65_536),
+        meaning: "Requests of this route at once, in each worker, besides what its component's own `concurrency` allows.",
+        exceeded: "Requests wait in the route's queue.",
+        example: "32",
+        ..KEY
+    },
+    Key {
+        place: HTTP,
+        name: "queue",
+        kind: Kind::Count(0, 1_048_576),
+        default: Some("64"),
+        meaning: "Requests that may wait for one of those, in each worker.",
+        exceeded: "The request is answered 503 with Retry-After; so is one that would wait past its deadline.",
+        example: "16",
+        ..KEY
+    },
+    Key {
         place: INTENSITY,
         name: "max",
         kind: Kind::Count(0, MAX_RESTARTS),

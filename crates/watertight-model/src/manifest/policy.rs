@@ -7,7 +7,7 @@ use super::{
     reader::{Reader, Table},
 };
 use crate::{
-    app::Retry,
+    app::{Limit, Retry},
     breaker::{BreakerSpec, Trip},
     problem::{Code, Problem},
 };
@@ -20,8 +20,7 @@ pub(crate) struct EdgeSpec {
     /// For every function.
     pub(crate) policy: PolicySpec,
     pub(crate) breaker: Option<BreakerSpec>,
-    pub(crate) concurrency: Option<u32>,
-    pub(crate) queue: Option<u32>,
+    pub(crate) limit: Option<Limit>,
     pub(crate) idempotent: Vec<At<String>>,
     /// For single functions.
     pub(crate) functions: Vec<(At<String>, PolicySpec)>,
@@ -49,22 +48,11 @@ pub(crate) enum OnFailureSpec {
     },
 }
 
-/// Calls that may wait at an edge that says only how many may run.
+/// Calls that may wait where it is only said how many may run.
 const DEFAULT_QUEUE: u32 = 64;
 const DEFAULT_BACKOFF: Duration = Duration::from_millis(5);
 
 impl EdgeSpec {
-    /// How many calls may wait, where there is a limit to how many run.
-    pub(crate) fn queue(&self) -> u32 {
-        self.queue.unwrap_or(DEFAULT_QUEUE)
-    }
-
-    /// Where a key was given.
-    pub(crate) fn span_of(&self, key: &str) -> Range<usize> {
-        let given = self.given.iter().find(|given| given.value == key);
-        given.map_or_else(|| self.import.span.clone(), |given| given.span.clone())
-    }
-
     /// The components that calls may fall back on.
     pub(crate) fn fallbacks(&self) -> impl Iterator<Item = &At<String>> {
         let policies = std::iter::once(&self.policy).chain(self.functions.iter().map(|(_, policy)| policy));
@@ -83,8 +71,7 @@ pub(super) fn read_edge(reader: &mut Reader, import: At<String>, table: Table<'_
         from: reader.text(table, "from"),
         policy: read_policy(reader, table),
         breaker: reader.inner(table, "breaker").and_then(|table| read_breaker(reader, table)),
-        concurrency: reader.count(table, "concurrency"),
-        queue: reader.count(table, "queue"),
+        limit: read_limit(reader, table, "an edge"),
         idempotent: {
             let listed = reader.list(table, "idempotent");
             super::without_repeats(reader, listed)
@@ -92,6 +79,17 @@ pub(super) fn read_edge(reader: &mut Reader, import: At<String>, table: Table<'_
         functions: functions.into_iter().map(|(name, table)| (name, read_policy(reader, table))).collect(),
         given: keys.into_iter().filter_map(|key| Some(At::new(key, table.span_of(key)?))).collect(),
     }
+}
+
+/// How many calls run and wait, if there is a limit to how many run.
+pub(super) fn read_limit(reader: &mut Reader, table: Table<'_>, of: &str) -> Option<Limit> {
+    let (concurrency, queue) = (reader.count(table, "concurrency"), reader.count(table, "queue"));
+    if let (Some(span), None) = (table.span_of("queue"), table.span_of("concurrency")) {
+        let problem = Problem::new(Code::NoEffect, format!("`queue` has no effect on {of} without `concurrency`"))
+            .help("add the number of calls that may run at once: concurrency = 32");
+        reader.report(problem, span, "no effect");
+    }
+    Some(Limit { concurrency: concurrency?, queue: queue.unwrap_or(DEFAULT_QUEUE) })
 }
 
 fn read_policy(reader: &mut Reader, table: Table<'_>) -> PolicySpec {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use watertight_model::{
-    app::{App, EdgeLimit, OnFailure, Retry},
+    app::{App, Limit, OnFailure, Retry},
     breaker::{BreakerSpec, Trip},
     report::Report,
     supervision::Chance,
@@ -121,7 +121,7 @@ fn a_policy_is_data() {
         "lifetime = \"call\"",
     );
     let edge = &app.edges[0];
-    assert_eq!(edge.limit, Some(EdgeLimit { concurrency: 3, queue: 64 }));
+    assert_eq!(edge.limit, Some(Limit { concurrency: 3, queue: 64 }));
     let (within, open_for) = (Duration::from_secs(60), Duration::from_secs(2));
     assert_eq!(edge.breaker, Some(BreakerSpec { trip: Trip::Failures(5), within, open_for }));
     let [text, .., plain, _] = &edge.functions[..] else { panic!("five functions") };

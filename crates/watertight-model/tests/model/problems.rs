@@ -400,6 +400,13 @@ const CASES: &[Case] = &[
         POLICY,
     ),
     (
+        "routes_with_half_a_limit",
+        web!(
+            "[[trigger.http]]\nroute = \"/a\"\ncomponent = \"web\"\nqueue = 3\n[[trigger.http]]\nroute = \"/b\"\ncomponent = \"web\"\nconcurrency = 0\n"
+        ),
+        &[("web", HANDLER)],
+    ),
+    (
         "breakers_without_meaning",
         "[app]\nname = \"t\"\n[component.web]\nsource = \"web.wasm\"\n[component.web.edge]\na = { breaker = {} }\n\
          b = { breaker = { failures = 1, ratio = 0.5 } }\nc = { breaker = { failures = 1, calls = 5 } }\n\

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use parking_lot::Mutex;
 use watertight_model::{
-    app::{App, Edge, EdgeId, EdgeLimit},
+    app::{App, Edge, EdgeId, Limit},
     breaker::{Breaker, BreakerState, Ended, Pass, Step},
     event::{Event, EventSink},
     failure::{CallError, FailureKind},
@@ -12,6 +12,7 @@ use watertight_model::{
 
 use crate::{
     clock::Moment,
+    failure,
     gate::{Admitted, Gate},
 };
 
@@ -22,7 +23,7 @@ pub(crate) struct Guard {
     /// The edge's table in the manifest.
     key: String,
     breaker: Option<Mutex<Breaker>>,
-    gate: Option<(Gate, EdgeLimit)>,
+    gate: Option<(Gate, Limit)>,
 }
 
 /// A call that was let through. The breaker is told how it ended by [`Through::settle`]; if that is not called, there is no telling.
@@ -62,7 +63,10 @@ impl Guard {
             return Err(self.open(refused));
         }
         let admitted = match &self.gate {
-            Some((gate, limit)) => Some(gate.enter(deadline).await.map_err(|kind| self.full(kind, *limit))?),
+            Some((gate, limit)) => {
+                let full = |kind| failure::turned_away(kind, &self.callee, *limit, &self.key);
+                Some(gate.enter(deadline).await.map_err(full)?)
+            }
             None => None,
         };
         let pass = self.breaker.as_ref().map(|breaker| self.step(breaker, Step::Ask, events)).transpose()?;
@@ -91,18 +95,6 @@ impl Guard {
             }
         };
         CallError { kind: FailureKind::BreakerOpen, component: self.callee.clone(), detail }
-    }
-
-    fn full(&self, kind: FailureKind, limit: EdgeLimit) -> CallError {
-        let (EdgeLimit { concurrency, queue }, key) = (limit, &self.key);
-        let detail = if kind == FailureKind::QueueFull {
-            format!("{concurrency} calls cross the edge and {queue} wait already: raise {key}.concurrency or queue")
-        } else {
-            format!(
-                "it would have waited past its deadline, {concurrency} calls crossing the edge: raise {key}.concurrency"
-            )
-        };
-        CallError { kind, component: self.callee.clone(), detail }
     }
 }
 

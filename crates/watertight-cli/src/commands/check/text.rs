@@ -6,7 +6,7 @@ use std::{fmt::Write as _, time::Duration};
 
 use watertight::PoolPlan;
 use watertight_model::{
-    app::{Lifetime, Wall},
+    app::{Lifetime, Limit, Wall},
     blast::{Fate, FunctionName, Radius, Reach},
     breaker::Trip,
     budget::Budget,
@@ -27,7 +27,8 @@ pub(super) fn lay_out(report: &Report, pools: &[PoolPlan]) -> String {
         out.push_str("\nRoutes\n");
         let width = report.routes.iter().map(|route| route.route.len()).max().unwrap_or(0);
         for route in &report.routes {
-            let _ = writeln!(out, "  {:width$}  {}", route.route, route.component);
+            let limit = route.limit.map(limit).unwrap_or_default();
+            let _ = writeln!(out, "  {:width$}  {}{limit}", route.route, route.component);
         }
     }
     if let Some(supervision) = &report.supervision {
@@ -116,12 +117,15 @@ fn time(duration: Duration) -> String {
     }
 }
 
+/// `; 32 at once, 64 may wait`.
+fn limit(limit: Limit) -> String {
+    format!("; {} at once, {} may wait", limit.concurrency, limit.queue)
+}
+
 fn lay_out_edge(out: &mut String, edge: &EdgeReport) {
     let deadline = time(edge.deadline);
-    let _ = writeln!(out, "  {} -> {}  {}  (within {deadline})", edge.importer, edge.exporter, edge.import);
-    if let Some(limit) = edge.limit {
-        let _ = writeln!(out, "    {} at once, {} may wait", limit.concurrency, limit.queue);
-    }
+    let limit = edge.limit.map(limit).unwrap_or_default();
+    let _ = writeln!(out, "  {} -> {}  {}  (within {deadline}{limit})", edge.importer, edge.exporter, edge.import);
     if let Some(breaker) = edge.breaker {
         let (within, open_for) = (time(breaker.within), time(breaker.open_for));
         let trip = match breaker.trip {
