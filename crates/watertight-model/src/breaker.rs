@@ -188,7 +188,7 @@ enum Record {
     /// When the failures were that no success came after; at most as many as open the breaker.
     Failures(VecDeque<Duration>),
     /// Counts of calls by when they ended.
-    Calls([Slot; SLOTS]),
+    Calls(Box<[Slot; SLOTS]>),
 }
 
 /// Into how many parts the window of a ratio is divided: one slides out as the next begins.
@@ -207,7 +207,7 @@ impl Record {
     fn new(spec: &BreakerSpec) -> Self {
         match spec.trip {
             Trip::Failures(_) => Self::Failures(VecDeque::new()),
-            Trip::Ratio { .. } => Self::Calls([Slot::default(); SLOTS]),
+            Trip::Ratio { .. } => Self::Calls(Box::default()),
         }
     }
 

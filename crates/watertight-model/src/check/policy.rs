@@ -387,6 +387,18 @@ fn example(error: &Ty) -> String {
     match &error.shape {
         Shape::Variant(cases) => cases.first().map_or_else(|| "…".to_owned(), |(name, _)| name.clone()),
         Shape::Enum(names) => names.first().cloned().unwrap_or_else(|| "…".to_owned()),
-        _ => "…".to_owned(),
+        Shape::Primitive(_)
+        | Shape::Record(_)
+        | Shape::Flags(_)
+        | Shape::Tuple(_)
+        | Shape::List(_)
+        | Shape::FixedList(..)
+        | Shape::Map(..)
+        | Shape::Option(_)
+        | Shape::Result(..)
+        | Shape::Own(_)
+        | Shape::Borrow(_)
+        | Shape::Stream(_)
+        | Shape::Future(_) => "…".to_owned(),
     }
 }

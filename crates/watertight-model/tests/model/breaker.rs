@@ -28,14 +28,16 @@ fn end(breaker: &mut Breaker, now: Duration, ended: Ended) -> Reply {
     breaker.step(now, Step::Ended(pass, ended))
 }
 
+fn end_many(breaker: &mut Breaker, times: u32, now: Duration, ended: Ended) {
+    for _ in 0..times {
+        end(breaker, now, ended);
+    }
+}
+
 /// A breaker in a state, the time it is then, and a pass from before the last change.
 fn state(name: &str, trip: Trip) -> (Breaker, Duration, Option<Pass>) {
     let mut breaker = Breaker::new(spec(trip));
-    let fail = |breaker: &mut Breaker, times: u32| {
-        for _ in 0..times {
-            end(breaker, at(100), Ended::Badly);
-        }
-    };
+    let fail = |breaker: &mut Breaker, times: u32| end_many(breaker, times, at(100), Ended::Badly);
     match name {
         "closed" => return (breaker, at(100), None),
         "closed, one failure from open" => {
@@ -145,15 +147,15 @@ fn failures_that_are_too_far_apart_do_not_open_it() {
 fn a_ratio_is_of_the_calls_in_the_window() {
     let mut breaker = Breaker::new(spec(Trip::Ratio { ratio: 0.5, calls: 10 }));
     // Nine failures are too few calls to say anything, and then ten successes make them less than a half.
-    (0..9).for_each(|_| drop(end(&mut breaker, at(1), Ended::Badly)));
-    (0..10).for_each(|_| drop(end(&mut breaker, at(2), Ended::Well)));
+    end_many(&mut breaker, 9, at(1), Ended::Badly);
+    end_many(&mut breaker, 10, at(2), Ended::Well);
     assert_eq!(breaker.state(), BreakerState::Closed);
     assert_eq!(end(&mut breaker, at(3), Ended::Badly).change, Some(BreakerState::Open), "10 of 20");
     // The same, but the failures slid out of the window before.
     let mut breaker = Breaker::new(spec(Trip::Ratio { ratio: 0.5, calls: 10 }));
-    (0..9).for_each(|_| drop(end(&mut breaker, at(1), Ended::Badly)));
-    (0..10).for_each(|_| drop(end(&mut breaker, at(11), Ended::Well)));
-    (0..9).for_each(|_| drop(end(&mut breaker, at(12), Ended::Badly)));
+    end_many(&mut breaker, 9, at(1), Ended::Badly);
+    end_many(&mut breaker, 10, at(11), Ended::Well);
+    end_many(&mut breaker, 9, at(12), Ended::Badly);
     assert_eq!(breaker.state(), BreakerState::Closed, "9 of 19");
     assert_eq!(end(&mut breaker, at(12), Ended::Badly).change, Some(BreakerState::Open), "10 of 20");
 }

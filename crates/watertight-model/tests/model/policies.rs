@@ -5,6 +5,7 @@ use std::time::Duration;
 use watertight_model::{
     app::{App, Limit, OnFailure, Retry},
     breaker::{BreakerSpec, Trip},
+    failure::FailureKind,
     report::Report,
     supervision::Chance,
     value::Value,
@@ -278,10 +279,10 @@ fn values_are_read_against_the_type_of_the_function() {
         );
         let (app, problems) = check(&manifest, &[("web", &format!("import {api}")), ("lib", &format!("export {api}"))]);
         let read = match app {
-            Some(app) => match &app.edges[0].functions[0].on_failure {
-                OnFailure::Return(returned) => format!("{:?}", returned.value),
-                other => panic!("{other:?}"),
-            },
+            Some(app) => {
+                let OnFailure::Return(returned) = &app.edges[0].functions[0].on_failure else { panic!("{ty}: {text}") };
+                format!("{:?}", returned.value)
+            }
             None => {
                 let messages: Vec<_> = problems.iter().map(|problem| problem.message().to_owned()).collect();
                 format!("NOT: {}", messages.join("; "))
@@ -323,6 +324,21 @@ proptest::proptest! {
         );
         let (app, problems) = BUILT.with(|built| check_bytes(&manifest, built));
         proptest::prop_assert_eq!(app.is_none(), !problems.is_empty());
+    }
+}
+
+#[test]
+fn the_manual_says_of_every_failure_whose_fault_it_is_and_what_is_done_about_it() {
+    let page = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/failure.md");
+    let page = std::fs::read_to_string(page).expect("the page is there");
+    for kind in FailureKind::ALL {
+        let start = format!("| `{kind}` |");
+        let row = page.lines().find(|line| line.starts_with(&start)).unwrap_or_else(|| panic!("`{kind}` has no row"));
+        let cells: Vec<_> = row.split('|').map(str::trim).collect();
+        let blame = format!("{:?}", kind.blame()).to_lowercase();
+        let again = if kind.retry() { "yes" } else { "no" };
+        let breaker = if kind.trips() { "counts" } else { "" };
+        assert_eq!((cells[3], cells[5], cells[6]), (blame.as_str(), again, breaker), "{kind}");
     }
 }
 

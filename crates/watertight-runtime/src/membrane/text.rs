@@ -303,6 +303,7 @@ impl Writer<'_> {
 const KEYWORDS: [&str; 8] = ["true", "false", "some", "none", "ok", "err", "inf", "nan"];
 
 #[cfg(test)]
+#[expect(clippy::wildcard_enum_match_arm, reason = "Wasmtime's types, which grow with the component model")]
 mod tests {
     use std::sync::LazyLock;
 
