@@ -134,13 +134,11 @@ impl<R: Send + 'static> Moved<R> {
                 Some(Sitting::Panicked(panic)) => resume_unwind(panic),
                 Some(Sitting::Taken | Sitting::Left) | None => {}
             }
-            let now = Moment::now();
-            let given_up = deadline.plus(GRACE);
-            if now >= given_up {
+            let (now, over) = (Moment::now(), slice.is_over());
+            let next = if over { slice.earliest_deadline().min(deadline) } else { deadline.plus(GRACE) };
+            if next <= now && !over {
                 return Poll::Ready(End::Done(None));
             }
-            // One that is called back already is only waited for.
-            let next = if slice.is_over() { slice.earliest_deadline().min(given_up) } else { given_up };
             if next <= now {
                 slice.call_back();
                 continue;

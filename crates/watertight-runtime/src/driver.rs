@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use wasmtime::component::{Accessor, ResourceAny};
 use watertight_model::{
-    app::ComponentId,
+    app::{ComponentId, Lifetime},
     event::CellId,
     failure::{CallError, FailureKind},
     supervision::{End, Run},
@@ -271,8 +271,10 @@ async fn serve<T: CellData>(
         }
     };
     tree.slice.charge(cell.spent_nanos().saturating_sub(spent));
-    // What comes next may be another call tree's.
-    slice.release();
+    if cell.spec().lifetime == Lifetime::Resident {
+        // What comes next may be another call tree's.
+        slice.release();
+    }
     match ran {
         Ok(Ran::Out) => cell.leave(),
         Ok(Ran::CutOff) => cell.abandon(),

@@ -68,7 +68,7 @@ impl<T: CellData> Root<T> {
             let tree = Arc::clone(&tree);
             async move { Self::check_out(&tree, component, deadline, fault).await }
         });
-        match or_late(entering.await, &tree) {
+        match entering.await.unwrap_or_else(|| late(&tree)) {
             Ok(loan) => Ok(Self { loan, ended, deadline, busy }),
             Err(error) => {
                 ended.outcome = Outcome::Failed(error.kind);
@@ -121,11 +121,14 @@ impl<T: CellData> Root<T> {
         run_in: impl for<'a> FnOnce(&'a mut Store<T>, Instance) -> BoxFuture<'a, wasmtime::Result<R>> + Send + 'static,
     ) -> Result<R, CallError> {
         let Self { mut loan, mut ended, deadline, busy } = self;
+        // The cell comes back with the result, wherever it ran: who reads what the cell wrote must hear how it failed before the store
+        // is dropped and what was written ends.
         let running = Demotable::new(Arc::clone(&ended.tree.slice), deadline, async move {
             let _busy = busy;
-            loan.run_host(deadline, run_in).await
+            let result = loan.run_host(deadline, run_in).await;
+            (result, loan)
         });
-        let result = or_late(running.await, &ended.tree);
+        let (result, _loan) = running.await.map_or_else(|| (late(&ended.tree), None), |(ran, loan)| (ran, Some(loan)));
         ended.outcome = match &result {
             Ok(_) => Outcome::Ok,
             Err(error) => Outcome::Failed(error.kind),
@@ -134,9 +137,9 @@ impl<T: CellData> Root<T> {
     }
 }
 
-/// What became of a part of a root call. One that was given up, at lower priority, is past its deadline.
-fn or_late<T: CellData, R>(result: Option<Result<R, CallError>>, tree: &Tree<T>) -> Result<R, CallError> {
-    result.unwrap_or_else(|| Err(failure::budget(FailureKind::Deadline, tree.app.spec(tree.root))))
+/// The end of a root call that was given up at lower priority.
+fn late<T: CellData, R>(tree: &Tree<T>) -> Result<R, CallError> {
+    Err(failure::budget(FailureKind::Deadline, tree.app.spec(tree.root)))
 }
 
 impl<T: CellData> Ended<T> {

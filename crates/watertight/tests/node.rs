@@ -37,8 +37,8 @@ fn cache() -> PathBuf {
 
 /// A site whose handler calls another component, of this behaviour.
 fn site(behaviour: &str) -> AppSource {
-    let manifest = "[app]\nname = \"site\"\n[component.web]\nsource = \"web.wasm\"\nuses = [\"behaviour\"]\n\
-                    [component.behaviour]\nsource = \"behaviour.wasm\"\nbudget = { cpu = \"50ms\", memory = \"8MiB\" }\n\
+    let manifest = "[app]\nname = \"site\"\n[component.web]\nsource = \"web.wasm\"\nuses = [\"behaviour\"]\nbudget = { slice = \"1s\" }\n\
+                    [component.behaviour]\nsource = \"behaviour.wasm\"\nbudget = { cpu = \"50ms\", slice = \"1s\", memory = \"8MiB\" }\n\
                     [[trigger.http]]\nroute = \"/...\"\ncomponent = \"web\"\n";
     let components = [("web", "http-behave"), ("behaviour", behaviour)];
     let components = components.map(|(name, built)| (name.to_owned(), Arc::from(guest::built(built))));

@@ -1,4 +1,5 @@
-//! Whether others are served while guests spin: 64 requests whose dependency spins until its deadline, and requests beside them.
+//! Whether others are served while guests spin: 64 requests at a time whose dependency spins until its deadline, and clients beside them
+//! that ask for something else as fast as they are answered.
 
 use std::{
     net::SocketAddr,
@@ -6,7 +7,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use tokio::{task::JoinSet, time::timeout};
+use tokio::{
+    task::JoinSet,
+    time::{timeout, timeout_at},
+};
 
 use super::{
     Place,
@@ -14,12 +18,12 @@ use super::{
     load::Client,
     note,
     server::Server,
-    table::{Row, Table, Target, median},
+    table::{Row, Table, Target},
 };
 
 const BENCH: &str = "spinners";
 
-/// Requests that spin.
+/// Requests that spin, at any time.
 const SPINNERS: u32 = 64;
 
 /// Each spins until the deadline of its dependency.
@@ -32,16 +36,19 @@ const PEER_DEADLINE: &[&str] = &["-W", "timeout=3s"];
 /// Clients beside the spinners, each on a connection of its own, so that every worker has some.
 const OTHERS: u32 = 8;
 
-/// Between the requests of one of them.
-const PAUSE: Duration = Duration::from_millis(20);
+/// Before anything counts.
+const WARM_UP: Duration = Duration::from_millis(500);
 
-/// How long is watched: beyond the deadline of the spinners.
-const WATCHED: Duration = Duration::from_secs(4);
+/// How long the others are watched without spinners.
+const IDLE: Duration = Duration::from_secs(3);
+
+/// How long they are watched beside spinners: beyond the deadline of the first of those.
+const WATCHED: Duration = Duration::from_secs(6);
 
 /// What a request may take while others spin; without an answer for so long, the server is called silenced.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long the spinners are waited for in the end.
+/// How long the last spinners are waited for.
 const LAST: Duration = Duration::from_secs(20);
 
 pub(super) fn run(place: &Place, table: &mut Table) -> Result<()> {
@@ -51,34 +58,48 @@ pub(super) fn run(place: &Place, table: &mut Table) -> Result<()> {
         note("spinners: watertight");
         runtime.block_on(watch(server.address)).context("spinners, watertight")?
     };
-    let Some(wasmtime) = &place.wasmtime else {
-        rows(&ours, &[("wasmtime serve", None)], table);
-        return Ok(());
-    };
-    let fused = PAIR.fused(place)?;
     let mut peers = Vec::new();
-    for (name, more) in [("wasmtime serve", &[][..]), ("wasmtime serve, timeout", PEER_DEADLINE)] {
-        let server = wasmtime.serve(&fused, more, place)?;
-        note(&format!("spinners: {name}"));
-        peers.push((name, Some(runtime.block_on(watch(server.address)).context("spinners, wasmtime")?)));
+    if let Some(wasmtime) = &place.wasmtime {
+        let fused = PAIR.fused(place)?;
+        for (name, more) in [("wasmtime serve", &[][..]), ("wasmtime serve, timeout", PEER_DEADLINE)] {
+            let server = wasmtime.serve(&fused, more, place)?;
+            note(&format!("spinners: {name}"));
+            peers.push((name, Some(runtime.block_on(watch(server.address)).context("spinners, wasmtime")?)));
+        }
+    } else {
+        peers.push(("wasmtime serve", None));
     }
     rows(&ours, &peers, table);
     Ok(())
 }
 
-/// What the others saw.
+/// What one server did.
 struct Watch {
-    /// Milliseconds that each of their requests took; one that was given up has taken all of [`PATIENCE`].
-    latencies: Vec<f64>,
-    /// Requests given up or broken off.
-    lost: usize,
-    /// Spinners that got an answer.
+    idle: Others,
+    beside: Others,
+    /// Spinners that got an answer, and those that got none.
     ended: u32,
+    open: u32,
 }
 
-impl Watch {
-    fn slowest(&self) -> f64 {
-        self.latencies.iter().copied().fold(0.0, f64::max)
+/// What the others saw.
+#[derive(Default)]
+struct Others {
+    /// Milliseconds that each of their requests took.
+    latencies: Vec<f64>,
+    /// Answers a second.
+    rate: f64,
+    /// Requests given up or broken off.
+    lost: usize,
+}
+
+impl Others {
+    /// The time within which so many of a hundred requests were answered; no time is enough for those that were lost.
+    fn percentile(&self, percent: usize) -> f64 {
+        let mut sorted = self.latencies.clone();
+        sorted.sort_by(f64::total_cmp);
+        let all = sorted.len() + self.lost;
+        sorted.get((all * percent).div_ceil(100).saturating_sub(1)).copied().unwrap_or(f64::INFINITY)
     }
 
     fn silenced(&self) -> bool {
@@ -87,65 +108,109 @@ impl Watch {
 }
 
 fn rows(ours: &Watch, peers: &[(&str, Option<Watch>)], table: &mut Table) {
-    let most = PATIENCE.as_secs_f64() * 1e3;
-    for (name, peer) in peers {
-        let row = Row::new(BENCH, "slowest other request", ours.slowest(), "ms");
-        let row = match peer {
-            Some(peer) if peer.silenced() => row.beside(format!("{name}: silenced for {most} ms or more")),
-            peer => row.against(*name, peer.as_ref().map(Watch::slowest)),
-        };
-        table.add(row.target(Target::AtMost(1e3)));
+    table.add(Row::new(BENCH, "others' rate without spinners", ours.idle.rate, "req/s"));
+    table.add(
+        Row::new(BENCH, "others' rate beside 64 spinners", ours.beside.rate, "req/s")
+            .against("without spinners", Some(ours.idle.rate))
+            .target(Target::RatioAtLeast(0.5)),
+    );
+    for (name, peer) in peers.iter().filter_map(|(name, peer)| Some((name, peer.as_ref()?))) {
+        let row = Row::new(BENCH, format!("the same, by {name}"), peer.beside.rate, "req/s");
+        table.add(row.against("without spinners", Some(peer.idle.rate)));
     }
-    table.add(Row::new(BENCH, "median other request", median(ours.latencies.clone()), "ms"));
-    table.add(Row::new(BENCH, "other requests lost", ours.lost as f64, "requests").target(Target::AtMost(0.0)));
-    let open = f64::from(SPINNERS - ours.ended);
-    table.add(Row::new(BENCH, "spinners without an answer", open, "requests").target(Target::AtMost(0.0)));
+    for (percent, case, most) in
+        [(99, "others' p99", Some(50.0)), (50, "others' median", None), (100, "others' slowest", None)]
+    {
+        let value = ours.beside.percentile(percent);
+        for (name, peer) in peers {
+            let row = Row::new(BENCH, case, value, "ms");
+            let row = match peer {
+                Some(peer) if peer.beside.silenced() => {
+                    row.beside(format!("{name}: silenced for {} s or more", PATIENCE.as_secs()))
+                }
+                peer => row.against(*name, peer.as_ref().map(|peer| peer.beside.percentile(percent))),
+            };
+            table.add(match most {
+                Some(most) => row.target(Target::AtMost(most)),
+                None => row,
+            });
+        }
+    }
+    let none = |case, count: f64| Row::new(BENCH, case, count, "requests").target(Target::AtMost(0.0));
+    table.add(none("other requests lost", (ours.idle.lost + ours.beside.lost) as f64));
+    table.add(none("spinners without an answer", f64::from(ours.open)));
+    table.add(Row::new(BENCH, "spinners stopped", f64::from(ours.ended), "requests"));
 }
 
-/// Sets the spinners going, and asks beside them until they must have ended.
+/// Asks without spinners, then beside them.
 async fn watch(address: SocketAddr) -> Result<Watch> {
     let mut others = Vec::new();
     for _ in 0..OTHERS {
-        let mut other = Client::connect(address, "/idle").await?;
-        // Connected and served once before anything spins.
-        timeout(PATIENCE, other.ask()).await.context("no answer before anything spins")??;
-        others.push(other);
+        others.push(Client::connect(address, "/idle").await?);
     }
+    let (mut others, _) = ask_for(others, WARM_UP).await?;
+    let (connected, idle) = ask_for(std::mem::take(&mut others), IDLE).await?;
+    anyhow::ensure!(idle.lost == 0, "no answer before anything spins");
+
     let mut spinners = JoinSet::new();
+    let until = Instant::now() + WATCHED;
     for _ in 0..SPINNERS {
-        let mut spinner = Client::connect(address, "/run/0").await?;
-        spinners.spawn(async move { matches!(timeout(LAST, spinner.ask()).await, Ok(Ok(_))) });
+        let spinner = Client::connect(address, "/run/0").await?;
+        spinners.spawn(spin_until(spinner, until));
     }
-    let began = Instant::now();
-    let mut asking = JoinSet::new();
-    others.into_iter().for_each(|other| drop(asking.spawn(ask_until(other, began + WATCHED))));
-    let (mut latencies, mut lost) = (Vec::new(), 0);
-    while let Some(asked) = asking.join_next().await {
-        let (took, broke) = asked.context("a client's task broke")?;
-        latencies.extend(took);
-        lost += usize::from(broke);
-    }
-    let mut ended = 0;
+    let (_, beside) = ask_for(connected, WATCHED).await?;
+    let (mut ended, mut open) = (0, 0);
     // Those of a server that is silenced for good are not waited for.
-    while lost == 0
-        && let Some(answered) = spinners.join_next().await
+    while !beside.silenced()
+        && let Some(spun) = spinners.join_next().await
     {
-        ended += u32::from(answered.context("a spinner's task broke")?);
+        let (answered, left) = spun.context("a spinner's task broke")?;
+        ended += answered;
+        open += u32::from(left);
     }
-    Ok(Watch { latencies, lost, ended })
+    Ok(Watch { idle, beside, ended, open })
 }
 
-/// Asks with pauses until then. Returns what each answer took, in milliseconds, and whether one did not come.
-async fn ask_until(mut client: Client, until: Instant) -> (Vec<f64>, bool) {
+/// Has every client ask for so long, one request after the other. Gives back those that were answered to the end.
+async fn ask_for(clients: Vec<Client>, time: Duration) -> Result<(Vec<Client>, Others)> {
+    let began = Instant::now();
+    let mut asking = JoinSet::new();
+    for client in clients {
+        asking.spawn(ask_until(client, began + time));
+    }
+    let (mut answered, mut others) = (Vec::new(), Others::default());
+    while let Some(asked) = asking.join_next().await {
+        let (client, latencies) = asked.context("a client's task broke")?;
+        others.latencies.extend(latencies);
+        others.lost += usize::from(client.is_none());
+        answered.extend(client);
+    }
+    others.rate = others.latencies.len() as f64 / began.elapsed().as_secs_f64();
+    Ok((answered, others))
+}
+
+/// Asks until then. Returns what each answer took, in milliseconds, and the client unless one did not come.
+async fn ask_until(mut client: Client, until: Instant) -> (Option<Client>, Vec<f64>) {
     let mut took = Vec::new();
     while Instant::now() < until {
         let asked = Instant::now();
-        let answered = timeout(PATIENCE, client.ask()).await;
-        took.push(asked.elapsed().as_secs_f64() * 1e3);
-        if !matches!(answered, Ok(Ok(200))) {
-            return (took, true);
+        if !matches!(timeout(PATIENCE, client.ask()).await, Ok(Ok(200))) {
+            return (None, took);
         }
-        tokio::time::sleep(PAUSE).await;
+        took.push(asked.elapsed().as_secs_f64() * 1e3);
     }
-    (took, false)
+    (Some(client), took)
+}
+
+/// Spins again and again until then. Returns how often it was answered, and whether an answer is missing in the end.
+async fn spin_until(mut spinner: Client, until: Instant) -> (u32, bool) {
+    let mut answered = 0;
+    let last = tokio::time::Instant::from_std(until + LAST);
+    while Instant::now() < until {
+        match timeout_at(last, spinner.ask()).await {
+            Ok(Ok(_)) => answered += 1,
+            Ok(Err(_)) | Err(_) => return (answered, true),
+        }
+    }
+    (answered, false)
 }

@@ -118,7 +118,9 @@ async fn async_functions_are_called_one_by_one_and_many_at_once() {
 #[tokio::test]
 async fn an_async_callee_that_fails_gives_its_caller_the_error() {
     for lifetime in ["call", "request", "resident"] {
-        let app = later(&format!("lifetime = \"{lifetime}\"\nbudget = {{ cpu = \"100ms\", deadline = \"2s\" }}"));
+        let app = later(&format!(
+            "lifetime = \"{lifetime}\"\nbudget = {{ cpu = \"100ms\", slice = \"1s\", deadline = \"2s\" }}"
+        ));
         for ms in [0, 5] {
             let seen = scene(&app, "later.exploded", &[Val::U32(ms)]).await;
             assert!(error_text(&seen).is_some_and(|text| text.starts_with("callee: trap: ")), "{lifetime}: {seen:?}");

@@ -55,7 +55,7 @@ pub(crate) fn load(manifest: &str, guests: &[(&str, &str)]) -> Graph {
 pub(crate) fn pair(caller: &str, callee: &str, keys: &str) -> Graph {
     let manifest = format!(
         "[component.caller]\nsource = \"caller.wasm\"\nuses = [\"callee\"]\n\
-         budget = {{ cpu = \"1m\", deadline = \"1m\" }}\n\
+         budget = {{ cpu = \"1m\", deadline = \"1m\", slice = \"1m\" }}\n\
          [component.callee]\nsource = \"callee.wasm\"\n{keys}\n"
     );
     load(&manifest, &[("caller", caller), ("callee", callee)])

@@ -19,7 +19,7 @@ const LIES: [u32; 25] =
 /// Lies about memory: `realloc`.
 const MEMORY_LIES: [u32; 9] = [0, 1, 2, 3, 4, 5, 6, 7, 8];
 
-const BUDGET: &str = "budget = { cpu = \"150ms\", deadline = \"30s\", memory = \"16MiB\" }";
+const BUDGET: &str = "budget = { cpu = \"150ms\", deadline = \"30s\", slice = \"1h\", memory = \"16MiB\" }";
 
 /// Two liars apart, and an honest neighbour that lives as long as the app.
 fn apart(lifetime: &str) -> Graph {

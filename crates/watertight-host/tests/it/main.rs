@@ -15,4 +15,5 @@ mod policies;
 mod reach;
 mod residents;
 mod serve;
+mod slices;
 mod usage;

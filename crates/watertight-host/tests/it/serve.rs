@@ -71,27 +71,27 @@ fn handler(steps: &str) -> Vec<u8> {
 }
 
 /// Answers, and opens the body's stream.
-const ANSWER: &str =
+pub(crate) const ANSWER: &str =
     "(local.set $body (call $answer (local.get $out))) (local.set $stream (call $open (local.get $body)))";
-const CHUNK: &str = "(call $chunk (local.get $stream))";
-const FINISH: &str = "(call $drop-stream (local.get $stream)) (call $finish (local.get $body) (i32.const 0) (i32.const 0) (i32.const 64))";
+pub(crate) const CHUNK: &str = "(call $chunk (local.get $stream))";
+pub(crate) const FINISH: &str = "(call $drop-stream (local.get $stream)) (call $finish (local.get $body) (i32.const 0) (i32.const 0) (i32.const 64))";
 
 /// The rests of guests, kept until the test runs them.
 #[derive(Clone, Default)]
-struct Rests(Arc<Mutex<Vec<Rest>>>);
+pub(crate) struct Rests(Arc<Mutex<Vec<Rest>>>);
 
 impl Rests {
-    fn after(&self) -> After {
+    pub(crate) fn after(&self) -> After {
         let rests = Arc::clone(&self.0);
         Arc::new(move |rest| rests.lock().push(rest))
     }
 
-    fn take(&self) -> Vec<Rest> {
+    pub(crate) fn take(&self) -> Vec<Rest> {
         std::mem::take(&mut self.0.lock())
     }
 }
 
-fn request(method: Method, uri: &str) -> Request<Full<Bytes>> {
+pub(crate) fn request(method: Method, uri: &str) -> Request<Full<Bytes>> {
     Request::builder()
         .method(method)
         .uri(uri)
@@ -100,7 +100,7 @@ fn request(method: Method, uri: &str) -> Request<Full<Bytes>> {
         .expect("a request")
 }
 
-async fn ask(
+pub(crate) async fn ask(
     bench: &Bench,
     version: HttpHandler,
     request: Request<Full<Bytes>>,
@@ -111,17 +111,17 @@ async fn ask(
     serve(root, handler, request, false, &rests.after()).await
 }
 
-async fn text(answer: Response<AnswerBody>) -> Result<String, AnswerError> {
+pub(crate) async fn text(answer: Response<AnswerBody>) -> Result<String, AnswerError> {
     let bytes = answer.into_body().collect().await?.to_bytes();
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-fn of(steps: &str, change: impl FnOnce(&mut Component)) -> Bench {
+pub(crate) fn of(steps: &str, change: impl FnOnce(&mut Component)) -> Bench {
     Plan::with(handler(steps), change).start()
 }
 
 /// How the one cell ended; `None` while it lives.
-fn end(bench: &Bench) -> Option<CellEnd> {
+pub(crate) fn end(bench: &Bench) -> Option<CellEnd> {
     bench
         .events
         .all()

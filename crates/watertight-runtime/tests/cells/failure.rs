@@ -60,7 +60,7 @@ async fn a_stack_overflow_is_contained() {
 
 #[tokio::test]
 async fn a_spinning_callee_is_stopped_by_its_cpu_budget() {
-    expect_contained("spin", "budget = { cpu = \"20ms\" }", FailureKind::Cpu).await;
+    expect_contained("spin", "budget = { cpu = \"8ms\" }", FailureKind::Cpu).await;
 }
 
 #[tokio::test]

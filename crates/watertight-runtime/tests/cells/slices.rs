@@ -90,7 +90,7 @@ impl Host<Bare> for Threads {
     }
 }
 
-/// Spins so many million turns (0: for ever), stops its thread if it is told to, and says how nice that thread is.
+/// Spins so many million turns (0: for ever) and says how nice its thread is; or spins until that is as nice as can be, and stops it.
 fn spinner() -> Vec<u8> {
     guest::component(
         "package a:b;
@@ -106,7 +106,8 @@ fn spinner() -> Vec<u8> {
                 (loop $again
                     (local.set $turns (i64.sub (local.get $turns) (i64.const 1)))
                     (br_if $again (i32.eqz (local.get $millions)))
-                    (br_if $again (i64.gt_s (local.get $turns) (i64.const 0))))
+                    (br_if $again (i64.gt_s (local.get $turns) (i64.const 0)))
+                    (br_if $again (i32.and (local.get $hold) (i32.ne (call $nice) (i32.const 19)))))
                 (if (local.get $hold) (then (call $hold)))
                 (call $nice)))"#,
     )
@@ -114,9 +115,6 @@ fn spinner() -> Vec<u8> {
 
 /// Many times the longest slice that a test lets be spent, on any machine.
 const LONG: u32 = 200;
-
-/// Longer than a slice of a millisecond.
-const SHORT: u32 = 20;
 
 const FOR_EVER: u32 = 0;
 
@@ -163,7 +161,7 @@ impl Site {
     /// Has a guest that outran its slice stop the thread of lower priority, until the test releases it.
     async fn stop_the_other_thread(&self, component: &'static str) -> tokio::task::JoinHandle<Result<i32, CallError>> {
         let site = Self { app: Arc::clone(&self.app), held: Arc::clone(&self.held) };
-        let task = tokio::spawn(async move { site.spin(component, SHORT, true).await });
+        let task = tokio::spawn(async move { site.spin(component, 1, true).await });
         while !self.held.waits() {
             assert!(!task.is_finished(), "it does not stop the thread");
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -218,7 +216,7 @@ async fn a_callee_has_its_own_slice_and_shares_that_of_the_component_the_request
 
 #[tokio::test]
 async fn what_a_component_does_when_it_starts_counts_too() {
-    let manifest = "[component.web]\nsource = \"web.wasm\"\nbudget = { slice = \"1ms\", cpu = \"300ms\" }";
+    let manifest = "[component.web]\nsource = \"web.wasm\"\nbudget = { slice = \"1ms\", cpu = \"100ms\" }";
     let app = bare::load(manifest, &[("web", guest::built("start-spin"))]);
     let error = app.call("web", "watertight:test/behave#plain", vec![Val::U32(0)]).await.expect_err("it spins");
     assert_eq!(error.kind, FailureKind::Cpu, "{error}");
@@ -228,7 +226,7 @@ async fn what_a_component_does_when_it_starts_counts_too() {
 #[tokio::test]
 async fn the_cpu_budget_holds_at_lower_priority() {
     let manifest =
-        "[component.web]\nsource = \"web.wasm\"\nbudget = { slice = \"1ms\", cpu = \"300ms\", deadline = \"1m\" }";
+        "[component.web]\nsource = \"web.wasm\"\nbudget = { slice = \"1ms\", cpu = \"100ms\", deadline = \"1m\" }";
     let app = bare::load(manifest, &[("web", guest::built("spin"))]);
     let error = app.call("web", "watertight:test/behave#plain", vec![Val::U32(FOR_EVER)]).await.expect_err("it spins");
     assert_eq!(error.kind, FailureKind::Cpu, "{error}");
