@@ -337,6 +337,6 @@ impl fmt::Display for Strategy {
 
 impl fmt::Display for Intensity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} restarts within {:?}", self.max, self.within)
+        write!(f, "{} restart{} within {:?}", self.max, if self.max == 1 { "" } else { "s" }, self.within)
     }
 }

@@ -59,7 +59,7 @@ pub struct CellCore<T: CellData> {
     /// Nanoseconds of cpu after which it goes on at lower priority.
     slice: u64,
     /// How it is ended while it runs, if it is a resident.
-    cut: Option<Arc<Cut>>,
+    pub(crate) cut: Option<Arc<Cut>>,
     denied: Vec<String>,
     /// What a drill does to the next call.
     pub(crate) sabotage: Option<Sabotage>,

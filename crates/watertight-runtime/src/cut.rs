@@ -12,11 +12,22 @@ use tokio::sync::Notify;
 /// Shared by a resident cell and whoever may end it.
 #[derive(Debug, Default)]
 pub(crate) struct Cut {
+    /// Its cell is to finish what it has.
+    leaving: AtomicBool,
     made: AtomicBool,
     told: Notify,
 }
 
 impl Cut {
+    /// Says that the cell is to finish what it has: it is not worth waiting for others.
+    pub(crate) fn announce(&self) {
+        self.leaving.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_announced(&self) -> bool {
+        self.leaving.load(Ordering::SeqCst)
+    }
+
     /// Ends whatever the cell is doing: at the guest's next tick, or at once where it waits.
     pub(crate) fn make(&self) {
         self.made.store(true, Ordering::SeqCst);

@@ -54,7 +54,7 @@ use crate::{
     host::{CellData, HostResource},
     inject,
     postmortem::Begin,
-    tree::Tree,
+    tree::{Errand, Tree},
 };
 
 /// One function of one edge.
@@ -172,7 +172,8 @@ impl Callable {
             Some(callee) => (callee, began),
             None => {
                 let maker = maker(&arguments, caller, self.component);
-                (Box::pin(tree.callee(self.component, maker, deadline)).await?, Moment::now())
+                let errand = Errand { maker, caller: caller.with(|store| store.data().core().cut.clone()) };
+                (Box::pin(tree.callee(self.component, errand, deadline)).await?, Moment::now())
             }
         };
         if let Some(sabotage) = sabotage {

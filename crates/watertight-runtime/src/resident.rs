@@ -4,7 +4,10 @@
 //! to one call at a time. One with it belongs to its driver, and gets the call when it has the fewest in flight. What ends in a seat is
 //! told to the steward after it is gone, so that its place in the pool is free.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
@@ -24,6 +27,8 @@ const MAX_BURIED: usize = 1 << 16;
 pub(crate) struct Residents<T: CellData> {
     state: Mutex<State<T>>,
     freed: Notify,
+    /// Calls fail at once: what `state` says too, for those who only ask.
+    down: AtomicBool,
     recycle: Recycle,
     /// To the steward. A cell says at most a handful of things in its life, so what waits there is bounded by the cells there were
     /// since it last looked; and who drops a cell cannot wait.
@@ -63,6 +68,15 @@ enum Held<T: CellData> {
     Resting(Box<Cell<T>>),
     Lent,
     Driven(Driver<T>),
+}
+
+/// A call that wants a cell.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) which: Which,
+    pub(crate) deadline: Moment,
+    /// How its caller is ended, if that is a resident: one that is to stop does not wait for others.
+    pub(crate) caller: Option<Arc<Cut>>,
 }
 
 /// Which cell a call is for.
@@ -107,7 +121,7 @@ pub(crate) struct Seen {
 impl<T: CellData> Residents<T> {
     pub(crate) fn new(recycle: Recycle, tell: mpsc::UnboundedSender<Happened>) -> Self {
         let state = State { seats: Vec::new(), standing: Standing::Open, turn: 0, buried: Vec::new(), closed: false };
-        Self { state: Mutex::new(state), freed: Notify::new(), recycle, tell }
+        Self { state: Mutex::new(state), freed: Notify::new(), down: AtomicBool::new(false), recycle, tell }
     }
 
     /// Puts a fresh cell into a seat.
@@ -149,8 +163,8 @@ impl<T: CellData> Residents<T> {
     }
 
     /// Takes a cell that rests, the one that was called last: its memory is warm.
-    pub(crate) async fn take(&self, which: Which, deadline: Moment) -> Result<Taken<T>, Refused> {
-        self.wait(which, deadline, |state, which| {
+    pub(crate) async fn take(&self, wanted: Wanted) -> Result<Taken<T>, Refused> {
+        self.wait(wanted, |state, which| {
             let free = |seat: &&mut Seat<T>| matches!(seat.held, Held::Resting(_)) && seat.fits(which);
             let seat = state.seats.iter_mut().filter(free).max_by_key(|seat| seat.turn)?;
             let Held::Resting(cell) = std::mem::replace(&mut seat.held, Held::Lent) else { return None };
@@ -161,8 +175,8 @@ impl<T: CellData> Residents<T> {
     }
 
     /// Chooses the driver that has the fewest calls in flight; among several, the one whose last call is the longest ago.
-    pub(crate) async fn choose(&self, which: Which, deadline: Moment) -> Result<(Run, Driver<T>), Refused> {
-        self.wait(which, deadline, |state, which| {
+    pub(crate) async fn choose(&self, wanted: Wanted) -> Result<(Run, Driver<T>), Refused> {
+        self.wait(wanted, |state, which| {
             let lives = |seat: &&mut Seat<T>| match &seat.held {
                 Held::Driven(driver) => driver.lives() && seat.fits(which),
                 Held::Resting(_) | Held::Lent => false,
@@ -178,8 +192,7 @@ impl<T: CellData> Residents<T> {
 
     async fn wait<R>(
         &self,
-        mut which: Which,
-        deadline: Moment,
+        Wanted { mut which, deadline, caller }: Wanted,
         mut attempt: impl FnMut(&mut State<T>, Which) -> Option<R>,
     ) -> Result<R, Refused> {
         loop {
@@ -203,6 +216,9 @@ impl<T: CellData> Residents<T> {
                 }
                 there
             };
+            if !there && caller.as_ref().is_some_and(|caller| caller.is_announced()) {
+                return Err(Refused::Down("it is being restarted, and so is its caller".to_owned()));
+            }
             if meter::until(freed, deadline).await.is_none() {
                 return Err(if there { Refused::Late } else { Refused::restarting() });
             }
@@ -211,6 +227,9 @@ impl<T: CellData> Residents<T> {
 
     /// Whether calls fail at once, and why.
     pub(crate) fn down(&self) -> Option<String> {
+        if !self.down.load(Ordering::SeqCst) {
+            return None;
+        }
         let state = self.state.lock();
         match &state.standing {
             Standing::Down(why) if state.seats.iter().all(|seat| seat.leaving) => Some(why.to_string()),
@@ -292,6 +311,7 @@ impl<T: CellData> Residents<T> {
         seat.leaving = true;
         if hurry {
             seat.bound = 0;
+            seat.cut.announce();
         }
         let surplus = state.vacate_if_done(place);
         drop(state);
@@ -337,7 +357,13 @@ impl<T: CellData> Residents<T> {
 
     /// Tells calls where they stand.
     pub(crate) fn stand(&self, standing: Standing) {
+        self.down.store(standing != Standing::Open, Ordering::SeqCst);
         self.state.lock().standing = standing;
+        self.look_again();
+    }
+
+    /// Has every call that waits look at where it stands.
+    pub(crate) fn look_again(&self) {
         self.freed.notify_waiters();
     }
 

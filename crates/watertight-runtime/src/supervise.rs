@@ -1,26 +1,30 @@
 //! Keeping the residents of one app: the task that does what its steward decides (invariant 8).
 //!
 //! It begins with the app's first call, or when the app is warmed, because only then there is a runtime to run on. It ends when the app
-//! does, and never runs a guest itself: cells are started in tasks of their own, so that one that is slow to start holds up nobody.
+//! does; where its runtime ends before, the next call begins it anew on its own. It never runs a guest itself: cells are started in tasks
+//! of their own, so that one that is slow to start holds up nobody.
 
 use std::{
     collections::{HashMap, VecDeque, hash_map::RandomState},
     hash::BuildHasher as _,
-    sync::{Arc, Weak},
+    sync::{
+        Arc, OnceLock, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use parking_lot::Mutex;
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{OwnedMutexGuard, mpsc, watch},
     task::{AbortHandle, Id, JoinSet},
     time::Instant,
 };
 use watertight_model::{
-    app::{App, ComponentId},
+    app::{App, Component, ComponentId},
     event::Event,
     failure::{CallError, FailureKind},
-    supervision::{Chance, Deed, Finish, Happened, Instance, Run, Steward},
+    supervision::{Chance, Deed, End, Finish, Happened, Instance, Run, Steward},
 };
 
 use crate::{
@@ -37,9 +41,13 @@ const DRAIN: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Office {
     steward: Mutex<Steward>,
-    /// What the task will listen to, until it begins.
-    told: Mutex<Option<mpsc::UnboundedReceiver<Happened>>>,
+    /// What the task listens to, for as long as it lives.
+    told: Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<Happened>>>,
     tell: mpsc::UnboundedSender<Happened>,
+    /// The task lives, or there is nothing for one to do.
+    kept: AtomicBool,
+    /// The moment that the steward's time is counted from.
+    base: OnceLock<Instant>,
     progress: watch::Sender<Progress>,
 }
 
@@ -57,9 +65,16 @@ pub(crate) enum Progress {
 impl Office {
     pub(crate) fn new(app: &App) -> Self {
         let (tell, told) = mpsc::unbounded_channel();
-        let any = app.components.iter().any(watertight_model::app::Component::is_resident);
+        let any = app.components.iter().any(Component::is_resident);
         let progress = watch::Sender::new(if any { Progress::Starting } else { Progress::Ready });
-        Self { steward: Mutex::new(Steward::new(app)), told: Mutex::new(any.then_some(told)), tell, progress }
+        Self {
+            steward: Mutex::new(Steward::new(app)),
+            told: Arc::new(tokio::sync::Mutex::new(told)),
+            tell,
+            kept: AtomicBool::new(!any),
+            base: OnceLock::new(),
+            progress,
+        }
     }
 
     /// Where seats tell of what happens in them.
@@ -69,12 +84,16 @@ impl Office {
 
     /// Begins, if it has not begun.
     pub(crate) fn begin<T: CellData>(app: &Arc<LoadedApp<T>>) {
-        if *app.office().progress.borrow() != Progress::Starting {
+        let office = app.office();
+        if office.kept.load(Ordering::Acquire) {
             return;
         }
-        let told = app.office().told.lock().take();
-        if let Some(told) = told {
-            tokio::spawn(keep(Arc::downgrade(app), told));
+        // Of two that come at once, one gets it.
+        if let Ok(told) = Arc::clone(&office.told).try_lock_owned() {
+            office.kept.store(true, Ordering::Release);
+            // Made here, so that it says so if the runtime ends before the task had a turn.
+            let hands = Hands::new(Arc::downgrade(app));
+            tokio::spawn(keep(hands, told));
         }
     }
 
@@ -85,8 +104,8 @@ impl Office {
 
     /// Asks every resident to stop, in the reverse of the order of their start, and waits for it.
     pub(crate) async fn stop(&self) {
-        // Without a task there is nothing to stop.
-        if self.told.lock().is_none() && self.tell.send(Happened::Stop).is_ok() {
+        // Without a task, nothing that could be stopped in order is left.
+        if self.base.get().is_some() && self.told.try_lock().is_err() && self.tell.send(Happened::Stop).is_ok() {
             self.reached(|progress| matches!(progress, Progress::Over(_))).await;
         }
     }
@@ -108,13 +127,14 @@ impl Office {
 }
 
 /// The task.
-async fn keep<T: CellData>(app: Weak<LoadedApp<T>>, mut told: mpsc::UnboundedReceiver<Happened>) {
-    let mut hands = Hands::default();
+async fn keep<T: CellData>(mut hands: Hands<T>, mut told: OwnedMutexGuard<mpsc::UnboundedReceiver<Happened>>) {
+    let app = Weak::clone(&hands.app);
     let mut happened = Some(Happened::Begin);
     while let Some(now) = happened {
         {
             let Some(app) = app.upgrade() else { return };
             if hands.act(&app, now) {
+                hands.over = true;
                 return;
             }
         }
@@ -124,7 +144,7 @@ async fn keep<T: CellData>(app: Weak<LoadedApp<T>>, mut told: mpsc::UnboundedRec
 
 /// What carries out deeds: the cells that start, and those that were told to stop.
 struct Hands<T: CellData> {
-    base: Instant,
+    app: Weak<LoadedApp<T>>,
     starting: JoinSet<Result<Box<Cell<T>>, CallError>>,
     starts: HashMap<Id, Start>,
     /// When to cut whom, in that order.
@@ -132,6 +152,8 @@ struct Hands<T: CellData> {
     wake_at: Option<Instant>,
     chance: RandomState,
     steps: u64,
+    /// There is nothing left to do, ever.
+    over: bool,
 }
 
 /// A cell that starts.
@@ -143,33 +165,33 @@ struct Start {
     stopped: bool,
 }
 
-impl<T: CellData> Default for Hands<T> {
-    fn default() -> Self {
+impl<T: CellData> Hands<T> {
+    fn new(app: Weak<LoadedApp<T>>) -> Self {
         Self {
-            base: Instant::now(),
+            app,
             starting: JoinSet::new(),
             starts: HashMap::new(),
             hurried: VecDeque::new(),
             wake_at: None,
             chance: RandomState::new(),
             steps: 0,
+            over: false,
         }
     }
-}
 
-impl<T: CellData> Hands<T> {
     /// Lets the steward decide, and does what it says; says whether it is over.
     fn act(&mut self, app: &Arc<LoadedApp<T>>, happened: Happened) -> bool {
         let office = app.office();
         self.steps += 1;
         let bits = self.chance.hash_one(self.steps);
         let chance = Chance::from_bits(u32::try_from(bits >> 32).unwrap_or(0));
+        let base = *office.base.get_or_init(Instant::now);
         let (deeds, wake_at) = {
             let mut steward = office.steward.lock();
-            let deeds = steward.step(happened, Instant::now() - self.base, chance);
+            let deeds = steward.step(happened, base.elapsed(), chance);
             (deeds, steward.wake_at())
         };
-        self.wake_at = wake_at.map(|at| self.base + at);
+        self.wake_at = wake_at.map(|at| base + at);
         for deed in deeds {
             match deed {
                 Deed::Stand(component, standing) => app.component(component).residents.stand(standing),
@@ -206,6 +228,8 @@ impl<T: CellData> Hands<T> {
             return;
         }
         app.component(instance.component).residents.leave(run, true);
+        // It may be busy with a call to another that is stopped with it.
+        app.model().components.iter().for_each(|spec| app.component(spec.id).residents.look_again());
         self.hurried.push_back((Instant::now() + DRAIN, instance.component, run));
     }
 
@@ -262,6 +286,19 @@ impl<T: CellData> Hands<T> {
             loaded.residents.seat(run, instance.number, cell);
         }
         Some(Happened::Started(run))
+    }
+}
+
+impl<T: CellData> Drop for Hands<T> {
+    /// Its runtime has gone, if it was not over: the next task finds that what was starting never came.
+    fn drop(&mut self) {
+        let Some(app) = self.app.upgrade().filter(|_| !self.over) else { return };
+        let office = app.office();
+        for Start { run, stopped, .. } in self.starts.values() {
+            let lost = if *stopped { Happened::Gone(*run) } else { Happened::Ended(*run, End::CutOff) };
+            let _ = office.tell.send(lost);
+        }
+        office.kept.store(false, Ordering::Release);
     }
 }
 

@@ -26,6 +26,7 @@ use crate::{
     app::LoadedApp,
     cell::Cell,
     clock::Moment,
+    cut::Cut,
     driver::{Answer, Borrowed, Done, Driver, Work},
     failure,
     gate::Admitted,
@@ -34,7 +35,7 @@ use crate::{
     membrane::{self, ExportedFunction, Frame, Lent, Proxy},
     meter,
     postmortem::Crossings,
-    resident::{Refused, Residents, Taken, Which},
+    resident::{Refused, Residents, Taken, Wanted, Which},
     slice::Slice,
 };
 
@@ -119,6 +120,15 @@ pub(crate) enum Callee<'t, T: CellData> {
     },
 }
 
+/// Who calls, and for what, as far as residents care.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Errand {
+    /// The resident that made a resource among the arguments.
+    pub(crate) maker: Option<CellId>,
+    /// How the caller is ended, if it is a resident itself.
+    pub(crate) caller: Option<Arc<Cut>>,
+}
+
 /// A driver, and the seat that counts its calls where it has one.
 pub(crate) struct Chosen<'t, T: CellData> {
     driver: Driver<T>,
@@ -192,7 +202,7 @@ impl<T: CellData> Tree<T> {
         let loaded = self.app.component(component);
         let lifetime = self.app.spec(component).lifetime;
         if lifetime == Lifetime::Resident {
-            return self.check_out_resident(holder, component, None, deadline).await;
+            return self.check_out_resident(holder, component, &Errand::default(), deadline).await;
         }
         let admitted = loaded.gate.enter(deadline).await.map_err(refused)?;
         let (cell, home) = match lifetime {
@@ -213,16 +223,16 @@ impl<T: CellData> Tree<T> {
         self: &Arc<Self>,
         holder: H,
         component: ComponentId,
-        maker: Option<CellId>,
+        errand: &Errand,
         deadline: Moment,
     ) -> Result<Loan<T, H>, CallError> {
         let loaded = self.app.component(component);
         loop {
-            let admitted = self.admit(component, maker, deadline).await?;
+            let admitted = self.admit(component, errand, deadline).await?;
             let taken = match loaded.driven {
-                true => self.borrow(component, maker, deadline).await,
+                true => self.borrow(component, errand, deadline).await,
                 false => {
-                    let taken = loaded.residents.take(self.which(component, maker), deadline).await;
+                    let taken = loaded.residents.take(self.wanted(component, errand, deadline)).await;
                     taken.map(|Taken { run, cell }| (run, cell, Home::Seat(run)))
                 }
             };
@@ -232,7 +242,7 @@ impl<T: CellData> Tree<T> {
             self.bind(component, run);
             match loan.begin(self, deadline).await {
                 Ok(()) => return Ok(loan),
-                Err(error) if maker.is_some() || Moment::now() >= deadline => return Err(error),
+                Err(error) if errand.maker.is_some() || Moment::now() >= deadline => return Err(error),
                 // What another call tree left behind has broken it: another one has to do.
                 Err(_) => {}
             }
@@ -243,12 +253,12 @@ impl<T: CellData> Tree<T> {
     async fn admit(
         &self,
         component: ComponentId,
-        maker: Option<CellId>,
+        errand: &Errand,
         deadline: Moment,
     ) -> Result<Admitted<'_>, CallError> {
         let loaded = self.app.component(component);
         let spec = self.app.spec(component);
-        if maker.is_none()
+        if errand.maker.is_none()
             && let Some(why) = loaded.residents.down()
         {
             return Err(failure::refused(Refused::Down(why), spec));
@@ -260,12 +270,12 @@ impl<T: CellData> Tree<T> {
     async fn borrow(
         self: &Arc<Self>,
         component: ComponentId,
-        maker: Option<CellId>,
+        errand: &Errand,
         deadline: Moment,
     ) -> Result<(Run, Box<Cell<T>>, Home<T>), Refused> {
         let residents = &self.app.component(component).residents;
         loop {
-            let (run, driver) = residents.choose(self.which(component, maker), deadline).await?;
+            let (run, driver) = residents.choose(self.wanted(component, errand, deadline)).await?;
             let chosen = Chosen { driver, seat: Some((residents, run)) };
             match chosen.driver.borrow(self, deadline).await {
                 // The loan ends the call now.
@@ -280,15 +290,17 @@ impl<T: CellData> Tree<T> {
         }
     }
 
-    /// Which resident a call of this tree goes to.
-    fn which(&self, component: ComponentId, maker: Option<CellId>) -> Which {
-        if let Some(maker) = maker {
-            return Which::Exactly(maker);
-        }
-        match self.slot(component).state.lock().bound {
-            Bound::To(run) => Which::Rather(run),
-            Bound::Free | Bound::Over => Which::Any,
-        }
+    /// Which resident a call of this tree goes to: the maker of what it is about, else the one that the tree holds on to.
+    fn wanted(&self, component: ComponentId, errand: &Errand, deadline: Moment) -> Wanted {
+        let which = match errand.maker {
+            Some(maker) => Which::Exactly(maker),
+            None if self.app.component(component).hands_out => match self.slot(component).state.lock().bound {
+                Bound::To(run) => Which::Rather(run),
+                Bound::Free | Bound::Over => Which::Any,
+            },
+            None => Which::Any,
+        };
+        Wanted { which, deadline, caller: errand.caller.clone() }
     }
 
     /// Holds on to a resident that hands out resources.
@@ -330,25 +342,25 @@ impl<T: CellData> Tree<T> {
     pub(crate) async fn callee(
         self: &Arc<Self>,
         component: ComponentId,
-        maker: Option<CellId>,
+        errand: Errand,
         deadline: Moment,
     ) -> Result<Callee<'_, T>, CallError> {
         let loaded = self.app.component(component);
         let resident = self.app.spec(component).lifetime == Lifetime::Resident;
         if !loaded.driven {
             return Ok(Callee::Lent(match resident {
-                true => self.check_out_resident(&**self, component, maker, deadline).await?,
+                true => self.check_out_resident(&**self, component, &errand, deadline).await?,
                 false => self.check_out(&**self, component, deadline).await?,
             }));
         }
         let admitted = match resident {
-            true => self.admit(component, maker, deadline).await?,
+            true => self.admit(component, &errand, deadline).await?,
             false => {
                 let refused = |kind| failure::budget(kind, self.app.spec(component));
                 loaded.gate.enter(deadline).await.map_err(refused)?
             }
         };
-        let driver = self.driver(component, maker, deadline).await?;
+        let driver = self.driver(component, &errand, deadline).await?;
         Ok(Callee::Driven { driver, component, tree: self, sabotage: None, _admitted: admitted })
     }
 
@@ -356,7 +368,7 @@ impl<T: CellData> Tree<T> {
     async fn driver(
         &self,
         component: ComponentId,
-        maker: Option<CellId>,
+        errand: &Errand,
         deadline: Moment,
     ) -> Result<Chosen<'_, T>, CallError> {
         let loaded = self.app.component(component);
@@ -364,7 +376,7 @@ impl<T: CellData> Tree<T> {
             Lifetime::Call => Driver::start(Cell::start(&self.app, component, deadline).await?, None),
             Lifetime::Request => self.living(&self.slot(component).driver, component, deadline).await?,
             Lifetime::Resident => {
-                let chosen = loaded.residents.choose(self.which(component, maker), deadline).await;
+                let chosen = loaded.residents.choose(self.wanted(component, errand, deadline)).await;
                 let (run, driver) = chosen.map_err(|refused| failure::refused(refused, self.app.spec(component)))?;
                 let chosen = Chosen { driver, seat: Some((&loaded.residents, run)) };
                 self.bind(component, run);
@@ -407,7 +419,7 @@ impl<T: CellData> Tree<T> {
             if Moment::now() >= deadline {
                 return Done::failed(failure::budget(FailureKind::Deadline, self.app.spec(component)));
             }
-            *chosen = match self.driver(component, None, deadline).await {
+            *chosen = match self.driver(component, &Errand::default(), deadline).await {
                 Ok(chosen) => chosen,
                 Err(error) => return Done::failed(error),
             };
@@ -427,7 +439,8 @@ impl<T: CellData> Tree<T> {
                 driver.filter(|driver| driver.cell() == proxy.cell).map(|driver| Chosen { driver, seat: None })
             }
             Lifetime::Resident => {
-                let chosen = component.residents.choose(Which::Exactly(proxy.cell), deadline).await.ok();
+                let errand = Errand { maker: Some(proxy.cell), caller: None };
+                let chosen = component.residents.choose(self.wanted(proxy.component, &errand, deadline)).await.ok();
                 chosen.map(|(run, driver)| Chosen { driver, seat: Some((&component.residents, run)) })
             }
         };
@@ -447,7 +460,9 @@ impl<T: CellData> Tree<T> {
         let refused = |kind| failure::budget(kind, self.app.spec(component));
         let loaded = self.app.component(component);
         if self.app.spec(component).lifetime == Lifetime::Resident {
-            return self.check_out_resident(&**self, component, Some(id), deadline).await;
+            return self
+                .check_out_resident(&**self, component, &Errand { maker: Some(id), caller: None }, deadline)
+                .await;
         }
         let admitted = loaded.gate.enter(deadline).await.map_err(refused)?;
         let (cell, home) = match self.app.spec(component).lifetime {

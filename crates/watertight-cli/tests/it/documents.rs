@@ -13,8 +13,15 @@ use std::{
 use tempfile::TempDir;
 
 /// Pages whose commands stand for themselves. The others show parts of something larger.
-const PAGES: [&str; 6] =
-    ["README.md", "docs/budgets.md", "docs/exit-codes.md", "docs/failure.md", "docs/grants.md", "docs/isolation.md"];
+const PAGES: [&str; 7] = [
+    "README.md",
+    "docs/budgets.md",
+    "docs/exit-codes.md",
+    "docs/failure.md",
+    "docs/grants.md",
+    "docs/isolation.md",
+    "docs/supervision.md",
+];
 
 /// What a name is looked up to is a matter of the machine.
 const OF_THE_MACHINE: &str = "resolve(\"localhost\")";

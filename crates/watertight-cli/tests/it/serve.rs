@@ -263,3 +263,30 @@ fn a_command_that_is_for_the_supervisor_says_so() {
     assert_eq!(ended.code, Some(2), "{ended:?}");
     assert!(ended.stderr.contains("use `watertight serve`"), "{ended:?}");
 }
+
+#[tokio::test]
+async fn a_worker_whose_app_gave_up_on_its_residents_makes_room_for_another() {
+    let manifest = "[app]\nname = \"site\"\nintensity = { max = 0 }\n\
+                    [component.web]\nsource = \"http-behave.wasm\"\nuses = [\"behaviour\"]\n\
+                    [component.behaviour]\nsource = \"trap.wasm\"\nlifetime = \"resident\"\nintensity = { max = 0 }\n\
+                    [[trigger.http]]\nroute = \"/...\"\ncomponent = \"web\"\n";
+    let app = AppFolder::new(manifest, &["http-behave", "trap"]);
+    let mut server = Server::start(app.path(), &["--workers", "1", "--verbose"]);
+    let address = server.address;
+    let server = tokio::task::spawn_blocking(move || {
+        // Before any request.
+        server.next("supervised", |event| event["change"] == "started");
+        server
+    });
+    let mut server = server.await.expect("the resident starts");
+    assert_eq!(get(address, "/run/0").await.expect("it answers").0, 502);
+    let server = tokio::task::spawn_blocking(move || {
+        let ended = server.next("worker", |event| event["change"] == "ended");
+        assert!(ended["how"].as_str().is_some_and(|how| how.contains("exit status: 76")), "{ended}");
+        server.next("worker", |event| event["change"] == "started");
+        server
+    });
+    let server = server.await.expect("another worker starts");
+    assert_eq!(get(address, "/idle").await.expect("it answers"), (200, "idle".to_owned()));
+    server.stop();
+}

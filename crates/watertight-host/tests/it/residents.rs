@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use crate::graph::{Called, Graph, error_text, load, ok_value, pair};
+use watertight_testkit::guest;
+
+use crate::graph::{Called, Graph, error_text, load, ok_value, pair, try_load_bytes};
 use futures_util::future::join_all;
 use wasmtime::component::Val;
 use watertight_model::{
-    event::{CellEnd, Event},
+    event::{CellEnd, Event, Outcome},
     failure::FailureKind,
     health::{ComponentHealth, HealthState},
     supervision::{Change, End, InstanceState, Subject, Wear},
@@ -134,8 +136,9 @@ async fn a_resident_that_fails_too_often_is_given_up_and_calls_are_told_at_once(
         }
         until_said(&app, "callee gave up: trap", 1).await;
         let within = if keys.contains("1m") { "60s" } else { "5s" };
+        let plural = if restarts == 1 { "" } else { "s" };
         let why = format!(
-            "component.callee gave up after {restarts} restarts within {within}, the last time for: trap; \
+            "component.callee gave up after {restarts} restart{plural} within {within}, the last time for: trap; \
              it is started again after 30s (component.callee.intensity, app.rest)"
         );
         assert_eq!(told(&app, 0).await, format!("callee: down: {why}"));
@@ -274,10 +277,7 @@ async fn a_failure_goes_up_to_the_group_and_from_there_to_the_app() {
     until_said(&app, "c/0 stopped", 1).await;
     until_said(&app, "a/0 stopped", 1).await;
     let text = told(&app, 1).await;
-    assert!(
-        text.starts_with("b: down: group.g gave up after 1 restarts within 5s, the last time for: exit;"),
-        "{text}"
-    );
+    assert!(text.starts_with("b: down: group.g gave up after 1 restart within 5s, the last time for: exit;"), "{text}");
     for name in ["a", "b", "c"] {
         assert_eq!(health(&app, name).state, HealthState::Down, "{name}");
         assert_eq!(health(&app, name).group.as_deref(), Some("g"));
@@ -314,6 +314,65 @@ async fn a_member_that_is_busy_when_its_group_restarts_is_cut_short() {
     until_said(&app, "b/0 started", 2).await;
     assert_eq!(app.ends("a"), [CellEnd::Ejected(FailureKind::Down)]);
     assert_eq!(health(&app, "a").last_failure, None, "it is not its own failure");
+}
+
+/// Calls its dependency twice, whatever comes of it; how often that failed.
+fn stubborn() -> Vec<u8> {
+    guest::component(
+        "package a:b; interface i { twice: func() -> u32; } world w { import watertight:test/behave; export i; }",
+        "w",
+        r#"(module
+            (import "watertight:test/behave" "bare" (func $bare (param i32) (result i32)))
+            (memory (export "memory") 1)
+            (func (export "a:b/i#twice") (result i32)
+                (i32.add (call $bare (i32.const 1)) (call $bare (i32.const 1)))))"#,
+    )
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_is_restarted_with_the_one_it_calls_does_not_wait_for_it() {
+    let app = try_load_bytes(
+        "[component.a]\nsource = \"a.wasm\"\nuses = [\"b\"]\nlifetime = \"resident\"\nbudget = { deadline = \"10m\" }\n\
+         [component.b]\nsource = \"b.wasm\"\nlifetime = \"resident\"\nbudget = { deadline = \"9m\" }\n\
+         [group.g]\nmembers = [\"b\", \"a\"]\nstrategy = \"one-for-all\"\n",
+        &[("a", stubborn()), ("b", guest::built("exit"))],
+    );
+    let app = app.unwrap_or_else(|problems| panic!("the app does not load: {problems:#?}"));
+    let failures = app.call("a", "a:b/i#twice", vec![]).await;
+    assert!(matches!(failures, Ok(Some(Val::U32(2)))), "{failures:?}");
+    until_said(&app, "a/0 started", 2).await;
+    assert_eq!(app.ends("a"), [CellEnd::Done], "it was not cut short");
+    let outcomes = app.events.all().into_iter().filter_map(|event| match event {
+        Event::Call(call) => Some(call.outcome),
+        _ => None,
+    });
+    assert_eq!(outcomes.collect::<Vec<_>>(), [Outcome::Failed(FailureKind::Exit), Outcome::Failed(FailureKind::Down)]);
+}
+
+#[test]
+fn residents_outlive_the_runtime_that_they_were_started_in() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("there is room");
+    for (caller, callee) in [("relay", "counter"), ("later-user", "later")] {
+        let app = pair(caller, callee, "lifetime = \"resident\"\ninstances = 2");
+        for round in 1..=3_u32 {
+            runtime().block_on(async {
+                match callee {
+                    "counter" => assert_eq!(ok_value(&run(&app, 1).await), Some(&Val::U32(round))),
+                    _ => {
+                        let one = [Val::U32(1), Val::U32(2), Val::U32(0)];
+                        let one = app.call("caller", &format!("{LATER}one"), one.to_vec()).await;
+                        assert!(matches!(one, Ok(Some(Val::U32(3)))), "{one:?}");
+                    }
+                }
+            });
+        }
+        runtime().block_on(async {
+            app.app.warm().await;
+            until(&app, "both", |app| health(app, "callee").state == HealthState::Up).await;
+            app.app.stop().await;
+        });
+        assert_eq!(app.alive(), 0, "{callee}");
+    }
 }
 
 #[tokio::test]

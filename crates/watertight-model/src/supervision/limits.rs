@@ -58,7 +58,8 @@ impl fmt::Display for Limits {
             let starts: Vec<_> = self.levels.iter().map(|level| format!("({}+1)", level.intensity.max)).collect();
             write!(f, "{} - 1 = ", starts.join(" x "))?;
         }
-        write!(f, "{} restarts within {:?}, then ", self.restarts, self.within)?;
+        let plural = if self.restarts == 1 { "" } else { "s" };
+        write!(f, "{} restart{plural} within {:?}, then ", self.restarts, self.within)?;
         match self.rest {
             Some(rest) => write!(f, "it rests for {rest:?}"),
             None => f.write_str("the app is down"),

@@ -245,8 +245,12 @@ impl Steward {
     fn ended(&mut self, run: Run, end: End, chance: Chance, deeds: &mut Vec<Deed>) {
         let Some(place) = self.place_of(run) else { return };
         let berth = &mut self.berths[place];
-        if let (true, End::Failed(kind)) = (berth.fresh == Some(run), end) {
-            return self.keep(place, kind, deeds);
+        if berth.fresh == Some(run) {
+            return match end {
+                End::Failed(kind) => self.keep(place, kind, deeds),
+                // Nobody's failure: it is tried again at once.
+                End::Normal | End::CutOff => berth.fresh = None,
+            };
         }
         if berth.current.is_none_or(|current| current.run != run) {
             return self.gone(run, deeds);

@@ -145,7 +145,7 @@ fn a_resident_that_cannot_start_has_failed_and_holds_nobody_up() {
     house.settle();
     assert_eq!(house.log(), "start a/0 · a/0 restarting 1 (trap) · start b/0 · b/0 started · ready");
     house.pass(ms(10));
-    assert!(house.down("a").is_some_and(|why| why.contains("component.a gave up after 1 restarts")), "{}", house.log());
+    assert!(house.down("a").is_some_and(|why| why.contains("component.a gave up after 1 restart")), "{}", house.log());
     house.broken.clear();
     house.pass(ms(30_000));
     assert!(house.is_up("a/0"));
@@ -205,7 +205,7 @@ fn a_group_that_restarts_too_often_ends_its_members_and_gives_up() {
     house.log();
     house.ends("b/0", TRAP);
     house.settle();
-    let why = "group.g gave up after 1 restarts within 5s, the last time for: trap; it is started again after 30s (group.g.intensity, app.rest)";
+    let why = "group.g gave up after 1 restart within 5s, the last time for: trap; it is started again after 30s (group.g.intensity, app.rest)";
     assert_eq!(
         house.log(),
         format!(

@@ -42,5 +42,6 @@ fn kept(of: &SupervisedReport, residence: &Residence) -> String {
 }
 
 fn intensity(of: &SupervisedReport) -> String {
-    format!("{} restarts within {}", of.intensity.max, time(of.intensity.within))
+    let max = of.intensity.max;
+    format!("{max} restart{} within {}", if max == 1 { "" } else { "s" }, time(of.intensity.within))
 }
