@@ -27,6 +27,11 @@ budget = { concurrency = 32 }
 
 [component.web.edge."watertight:test/behave"]
 deadline = "300ms"
+concurrency = 8
+breaker = { failures = 5, open-for = "2s" }
+retry = { attempts = 2 }
+on-failure = { fallback = "counter" }
+function.plain = { on-failure = { return = '0' }, deadline = "100ms" }
 
 [component.relay]
 source = "relay.wasm"
@@ -65,7 +70,14 @@ fn json_has_the_same_for_machines() {
     assert_eq!(checked["ok"], true);
     assert_eq!(checked["problems"], Value::Array(Vec::new()));
     assert_eq!(checked["report"]["components"][2]["budget"]["memory_bytes"], 8 << 20);
-    assert_eq!(checked["report"]["edges"][0]["deadline_ms"], 300.0);
+    let edge = &checked["report"]["edges"][0];
+    assert_eq!((&edge["deadline_ms"], &edge["limit"]["concurrency"]), (&300.0.into(), &8.into()));
+    assert_eq!((&edge["breaker"]["failures"], &edge["breaker"]["open_for_ms"]), (&5.into(), &2000.0.into()));
+    let run = &edge["functions"][0];
+    assert_eq!(run["sees"], "retry 2x, then counter, then an error with the reason");
+    assert_eq!((&run["retry"]["attempts"], &run["fallback"]), (&2.into(), &"counter".into()));
+    let plain = &edge["functions"][3];
+    assert_eq!((&plain["on_failure"], &plain["returns"]), (&"return".into(), &"0".into()));
     assert_eq!(checked["pools"][0]["shares"][0]["cells"], 32);
     assert!(!checked.to_string().contains("hidden"), "values of the environment may be secrets");
 }

@@ -173,6 +173,15 @@ async fn attempts_come_to_an_end_and_then_the_fallback_has_its_turn() {
 }
 
 #[tokio::test]
+async fn there_is_a_wait_between_two_attempts() {
+    let app = flaky_app("call", "retry = { attempts = 2, backoff = \"100ms\" }");
+    let began = Instant::now();
+    assert_eq!(ok_value(&call(&app, "run", 2).await), Some(&Val::U32(3)));
+    // 100 ms and 200 ms, less up to a half.
+    assert!(began.elapsed() >= Duration::from_millis(150), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
 async fn what_another_attempt_cannot_help_is_not_tried_again() {
     let keys = "lifetime = \"call\"\nbudget = { cpu = \"20ms\" }";
     let app = app(
@@ -243,6 +252,39 @@ async fn a_breaker_opens_lets_one_call_try_and_closes() {
     let states =
         [BreakerState::Open, BreakerState::HalfOpen, BreakerState::Open, BreakerState::HalfOpen, BreakerState::Closed];
     assert_eq!(breaker_states(&app), states);
+}
+
+#[tokio::test]
+async fn failures_that_are_far_apart_do_not_open_a_breaker() {
+    let app = app("trap", "lifetime = \"call\"", "breaker = { failures = 2, within = \"30ms\" }");
+    for _ in 0..4 {
+        assert!(call(&app, "run", 1).await.is_ok());
+        tokio::time::sleep(Duration::from_millis(40)).await;
+    }
+    assert_eq!(breaker_states(&app), []);
+}
+
+#[tokio::test]
+async fn of_many_calls_at_once_a_half_open_breaker_lets_one_try() {
+    let edge = "deadline = \"40ms\"\nbreaker = { failures = 1, open-for = \"60ms\" }";
+    let app = app("sleep", "lifetime = \"call\"\nbudget = { cpu = \"1m\" }", edge);
+    assert!(error_text(&call(&app, "run", 2_000).await).is_some());
+    tokio::time::sleep(Duration::from_millis(70)).await;
+    let seen = futures_util::future::join_all((0..5).map(|_| call(&app, "run", 5))).await;
+    assert_eq!(seen.iter().filter(|call| ok_value(call).is_some()).count(), 1, "{seen:?}");
+    assert_eq!(breaker_states(&app), [BreakerState::Open, BreakerState::HalfOpen, BreakerState::Closed]);
+}
+
+#[tokio::test]
+async fn a_probe_whose_caller_is_gone_makes_room_for_another() {
+    let edge = "breaker = { failures = 1, open-for = \"30ms\" }\nfunction.quiet.deadline = \"20ms\"";
+    let app = app("sleep", "lifetime = \"call\"\nbudget = { cpu = \"1m\" }", edge);
+    assert!(call(&app, "quiet", 2_000).await.is_ok(), "it is told of the deadline");
+    tokio::time::sleep(Duration::from_millis(40)).await;
+    let gone = tokio::time::timeout(Duration::from_millis(20), call(&app, "run", 4_000)).await;
+    assert!(gone.is_err(), "the probe was running");
+    assert!(ok_value(&call(&app, "run", 1).await).is_some());
+    assert_eq!(breaker_states(&app), [BreakerState::Open, BreakerState::HalfOpen, BreakerState::Closed]);
 }
 
 #[tokio::test]

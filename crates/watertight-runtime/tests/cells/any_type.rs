@@ -196,6 +196,21 @@ pub(crate) fn app(ty: &Ty, callers: StringEncoding, callees: StringEncoding) -> 
     bare::load_quietly(MANIFEST, &[("caller", caller(&wit, callers)), ("callee", callee(&wit, callees))])
 }
 
+/// The app, whose caller gets this value, as WAVE, of a failed `cast`.
+pub(crate) fn app_that_sets(ty: &Ty, callers: StringEncoding, wave: &str) -> Harness {
+    let wit = interface(ty);
+    let quoted: String = wave.chars().flat_map(char::escape_unicode).collect::<String>();
+    let quoted = quoted
+        .split("\\u{")
+        .skip(1)
+        .fold(String::new(), |text, code| text + &format!("\\U{:0>8}", code.trim_end_matches('}')));
+    let manifest = format!(
+        "{MANIFEST}[component.caller.edge.\"t:t/i\".function.cast]\non-failure = {{ return = \"{quoted}\" }}\n"
+    );
+    let guests = [("caller", caller(&wit, callers)), ("callee", callee(&wit, StringEncoding::UTF8))];
+    bare::load_quietly(&manifest, &guests)
+}
+
 /// Runs a future to its end.
 pub(crate) fn run<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)

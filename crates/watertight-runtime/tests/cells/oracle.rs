@@ -6,7 +6,7 @@ use wasmtime::component::Val;
 use wit_component::StringEncoding;
 
 use crate::{
-    any_type::{Ty, app, run},
+    any_type::{Ty, app, app_that_sets, run},
     bare::Harness,
 };
 
@@ -135,6 +135,22 @@ proptest! {
             })
         };
         prop_assert_eq!(taken(&through, "caller"), taken(&direct, "callee"));
+    }
+
+    #[test]
+    fn any_value_that_a_manifest_sets_is_what_the_caller_gets(
+        (ty, values) in any_type().prop_filter("WAVE has no maps", |ty| !format!("{ty:?}").contains("Map(")).prop_flat_map(|ty| {
+            let values = prop::collection::vec(any_value(&ty), 0..4);
+            (Just(ty), values)
+        }),
+        callers in any_encoding(),
+    ) {
+        let set = Val::List(values);
+        let app = app_that_sets(&ty, callers, &wasm_wave::to_string(&set).expect("it has a text"));
+        // More elements than the callee has memory for: it is called a liar.
+        let arguments = vec![Val::List(Vec::new()), Val::U32(u32::MAX)];
+        let got = run(app.call("caller", "t:t/i#cast", arguments)).map_err(|error| error.to_string());
+        prop_assert_eq!(format!("{got:?}"), format!("{:?}", Ok::<_, String>(vec![set])));
     }
 
     #[test]
