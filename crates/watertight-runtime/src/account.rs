@@ -170,6 +170,12 @@ impl Charge {
         grown
     }
 
+    /// As many bytes again; `None` where the budget does not have them.
+    #[must_use]
+    pub fn again(&self) -> Option<Self> {
+        self.account.charge(self.bytes)
+    }
+
     /// How many bytes it stands for.
     #[must_use]
     pub fn bytes(&self) -> usize {

@@ -30,7 +30,7 @@ use crate::{
     clock::Moment,
     failure::DependencyFailed,
     host::CellData,
-    membrane::{Attempt, Callable, Frame, StoreAccess, Template},
+    membrane::{Attempt, Callable, Frame, StoreAccess, Template, discard},
     tree::Tree,
 };
 
@@ -116,7 +116,7 @@ impl Airlock {
         callee: &Callable,
         caller: &mut impl StoreAccess<T>,
         tree: &Arc<Tree<T>>,
-        arguments: Frame,
+        mut arguments: Frame,
         deadline: Moment,
         attempts: &mut u32,
     ) -> Attempt {
@@ -126,7 +126,10 @@ impl Airlock {
         };
         let through = match guard.admit(tree.app.events(), deadline).await {
             Ok(through) => through,
-            Err(error) => return Attempt { result: Err(error), injected: None },
+            Err(error) => {
+                discard(&mut arguments, caller);
+                return Attempt { result: Err(error), injected: None };
+            }
         };
         *attempts += 1;
         let attempt = callee.call(caller, tree, arguments, deadline, Moment::now()).await;
@@ -180,6 +183,12 @@ impl Passed {
     pub(crate) fn once(Attempt { result, injected }: Attempt) -> Self {
         let outcome = outcome(&result);
         Self { result, outcome, attempts: 1, fallback: None, injected }
+    }
+
+    /// A call that could not be made.
+    pub(crate) fn never(error: CallError) -> Self {
+        let outcome = Outcome::Failed(error.kind);
+        Self { result: Err(error), outcome, attempts: 0, fallback: None, injected: None }
     }
 
     /// A call that failed, and what the fallback made of it.

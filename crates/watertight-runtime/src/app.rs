@@ -29,7 +29,7 @@ use crate::{
     health,
     host::{CellData, Host},
     inject::Faults,
-    membrane::{self, EdgeError, ExportedFunction, Proxy, ResourceIds},
+    membrane::{self, EdgeError, ExportedFunction, Proxy, ResourceIds, Undertaker},
     pool::{self, MachineLimits, PoolError, PoolPlan},
     postmortem::{self, Archive, Hashes, Morgue, Types},
     resident::Residents,
@@ -548,6 +548,12 @@ impl<T: CellData> LoadedApp<T> {
         if self.spec(proxy.component).lifetime == model::Lifetime::Resident {
             self.component(proxy.component).residents.bury(proxy.cell, proxy.resource);
         }
+    }
+}
+
+impl<T: CellData> Undertaker for LoadedApp<T> {
+    fn bury(&self, proxy: Proxy) {
+        self.abandon(proxy);
     }
 }
 

@@ -31,10 +31,11 @@ use crate::{
     app::LoadedApp,
     clock::{Moment, nanos},
     cut::Cut,
+    driver::Found,
     failure::{self, DependencyFailed, ExitStatus, Interrupted},
     host::CellData,
     inject::{self, Sabotage},
-    membrane::{ExportedFunction, Frame, Proxy, Pumps, TypedExport},
+    membrane::{self, ExportedFunction, Frame, Lent, Proxy, Pumps, TypedExport},
     meter::{self, CpuAccount, Metered},
     postmortem::{Body, CallTree},
     slice::{self, Slice},
@@ -52,6 +53,8 @@ pub struct CellCore<T: CellData> {
     pub(crate) memory: MemoryLimit,
     pub(crate) proxies: Slab<Proxy>,
     pub(crate) pumps: Arc<Pumps>,
+    /// What calls in flight have only for as long as they last, and where it goes if the cell breaks.
+    pub(crate) lent: Slab<(Lent, Found)>,
     /// The cell's instance, once it has one.
     pub(crate) instance: Option<Instance>,
     cpu: Arc<CpuAccount>,
@@ -67,6 +70,17 @@ pub struct CellCore<T: CellData> {
 
 /// Denials that one cell reports, so that a guest cannot flood the log with new ones.
 const MAX_DENIALS_PER_CELL: usize = 32;
+
+/// Handles of any kind that the guests of one cell may hold; one more traps.
+const MAX_HANDLES_PER_CELL: usize = 1 << 16;
+
+/// Tasks, calls in flight, and ends of streams and futures (three for each pair) that one cell may have; one more traps.
+const MAX_TASKS_PER_CELL: usize = 1 << 14;
+
+/// Bytes that a guest may hand to the host in one call, times its memory, and besides.
+const HOST_CALL_TIMES_MEMORY: usize = 2;
+const HOST_CALL_BYTES: usize = 1 << 20;
+const MAX_HOST_CALL_BYTES: usize = 128 << 20;
 
 /// Proxies to other cells' resources that one cell may hold.
 pub(crate) const MAX_PROXIES_PER_CELL: usize = 1 << 16;
@@ -91,6 +105,7 @@ impl<T: CellData> CellCore<T> {
             memory: MemoryLimit(Arc::clone(&account)),
             proxies: Slab::new(),
             pumps: Arc::default(),
+            lent: Slab::new(),
             instance: None,
             cpu: Arc::clone(account.cpu()),
             account,
@@ -242,6 +257,7 @@ impl<T: CellData> Cell<T> {
         let data = app.host().furnish(spec, core).map_err(|error| failure::classify(&error, spec, false))?;
         let mut store = Store::new(loaded.pre.engine(), data);
         store.limiter(|data| &mut data.core_mut().memory);
+        bound(&mut store, spec);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|mut store| store.data_mut().core_mut().tick());
         let made = run(pin!(loaded.pre.instantiate_async(&mut store)), &cpu, None, deadline, Moment::now()).await;
@@ -324,6 +340,13 @@ impl<T: CellData> Cell<T> {
         self.entered = true;
     }
 
+    /// Gives back what calls in flight had been lent, before a broken cell goes.
+    pub(crate) fn save_lent(&mut self) {
+        for (_, (lent, found)) in std::mem::take(&mut self.store.data_mut().core_mut().lent) {
+            found.put(membrane::take_back(lent, &mut self.store));
+        }
+    }
+
     /// Prepares a cell that outlives call trees for one that it has joined: the cpu budget begins anew, and what the holders of its
     /// resources left behind when they died is dropped. An error says that this broke the cell.
     pub(crate) async fn begin_tree(&mut self, tree: &Tree<T>, deadline: Moment) -> Result<(), CallError> {
@@ -366,7 +389,11 @@ impl<T: CellData> Cell<T> {
         }
         let called =
             run(pin!(typed.call(&mut self.store, arguments)), &self.cpu, self.cut.as_deref(), deadline, began).await;
-        self.left(called)
+        let counted = called.and_then(|mut results| {
+            results.charge(&self.account)?;
+            Ok(results)
+        });
+        self.left(counted)
     }
 
     /// Drops a resource that this cell made.
@@ -519,6 +546,17 @@ fn settle<T: CellData>(
         });
     }
     classified
+}
+
+/// Bounds what a cell's guests can make Wasmtime keep for them.
+fn bound<T: CellData>(store: &mut Store<T>, spec: &Component) {
+    store.set_max_component_handles(MAX_HANDLES_PER_CELL);
+    let memory = spec.budget.memory.as_usize();
+    let most = memory.saturating_mul(HOST_CALL_TIMES_MEMORY).saturating_add(HOST_CALL_BYTES);
+    store.set_hostcall_fuel(most.min(MAX_HOST_CALL_BYTES));
+    if let Some(tasks) = store.concurrent_resource_table() {
+        tasks.set_max_capacity(MAX_TASKS_PER_CELL);
+    }
 }
 
 /// Runs guest code: its time is charged to `cpu`, it is given up when the deadline passes or it is cut, and a panic in it becomes an

@@ -55,6 +55,22 @@ struct Job<T: CellData> {
     done: oneshot::Sender<Answer>,
     /// For [`Work::Lend`]: where the cell goes.
     lend: Option<oneshot::Sender<Borrowed<T>>>,
+    /// For [`Work::Call`]: where host resources go that were only lent, if the cell breaks.
+    found: Found,
+}
+
+/// Host resources that were saved from a broken cell.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Found(Arc<Mutex<Vec<Entry>>>);
+
+impl Found {
+    pub(crate) fn put(&self, entries: Vec<Entry>) {
+        *self.0.lock() = entries;
+    }
+
+    fn take(&self) -> Vec<Entry> {
+        std::mem::take(&mut *self.0.lock())
+    }
 }
 
 /// What a driver is asked to do.
@@ -123,7 +139,8 @@ impl<T: CellData> Driver<T> {
     /// Has the cell do something.
     pub(crate) async fn work(&self, tree: &Arc<Tree<T>>, work: Work, deadline: Moment) -> Answer {
         let (done, answer) = oneshot::channel();
-        let job = Job { tree: Arc::downgrade(tree), deadline, work, done, lend: None };
+        let found = Found::default();
+        let job = Job { tree: Arc::downgrade(tree), deadline, work, done, lend: None, found: found.clone() };
         let answered = async {
             match self.jobs.send(job).await {
                 Ok(()) => {}
@@ -140,7 +157,10 @@ impl<T: CellData> Driver<T> {
         // The driver keeps to the deadline too, and says more; it only gets a moment longer to say it.
         Answer::Done(match meter::until(answered, deadline.plus(GRACE)).await {
             Some(Ok(answer)) => return answer,
-            Some(Err(obituary)) => Done::failed(obituary.unwrap_or_else(|| failed(FailureKind::DeadHandle))),
+            Some(Err(obituary)) => {
+                let error = obituary.unwrap_or_else(|| failed(FailureKind::DeadHandle));
+                Done { back: found.take(), ..Done::failed(error) }
+            }
             None => Done::failed(failed(FailureKind::Deadline)),
         })
     }
@@ -154,7 +174,14 @@ impl<T: CellData> Driver<T> {
         deadline: Moment,
     ) -> Result<Option<Borrowed<T>>, FailureKind> {
         let ((done, _answer), (lend, lent)) = (oneshot::channel(), oneshot::channel());
-        let job = Job { tree: Arc::downgrade(tree), deadline, work: Work::Lend, done, lend: Some(lend) };
+        let job = Job {
+            tree: Arc::downgrade(tree),
+            deadline,
+            work: Work::Lend,
+            done,
+            lend: Some(lend),
+            found: Found::default(),
+        };
         let asked = async {
             self.jobs.send(job).await.ok()?;
             lent.await.ok()
@@ -266,7 +293,8 @@ async fn serve<T: CellData>(
             dropped.map(|()| Ran::Out)
         }
         Work::Call(function, arguments, sabotage) => {
-            let first = Call { function, arguments, sabotage, deadline: job.deadline, done: job.done };
+            let Job { deadline, done, found, .. } = job;
+            let first = Call { function, arguments, sabotage, deadline, done, found };
             cell.run_concurrent(async |accessor| run_calls(accessor, first, &tree, queue).await).await
         }
     };
@@ -278,7 +306,10 @@ async fn serve<T: CellData>(
     match ran {
         Ok(Ran::Out) => cell.leave(),
         Ok(Ran::CutOff) => cell.abandon(),
-        Err(error) => *obituary.lock() = Some(error),
+        Err(error) => {
+            cell.save_lent();
+            *obituary.lock() = Some(error);
+        }
     }
     (Some(cell), None)
 }
@@ -322,6 +353,7 @@ struct Call {
     sabotage: Option<Sabotage>,
     deadline: Moment,
     done: oneshot::Sender<Answer>,
+    found: Found,
 }
 
 /// Runs a call and those of the same call tree that come meanwhile, until none is left and no pump is open. What cannot run
@@ -342,15 +374,15 @@ async fn run_calls<T: CellData>(
             biased;
             Some(ended) = running.next(), if !running.is_empty() => ended?,
             job = queue.incoming.recv(), if open => match job {
-                Some(Job { tree: of, deadline, work: Work::Call(function, arguments, sabotage), done, .. }) if std::ptr::eq(of.as_ptr(), Arc::as_ptr(tree)) => {
+                Some(Job { tree: of, deadline, work: Work::Call(function, arguments, sabotage), done, found, .. }) if std::ptr::eq(of.as_ptr(), Arc::as_ptr(tree)) => {
                     last_deadline = last_deadline.max(deadline);
                     accessor.with(|mut access| access.data_mut().core_mut().deadline = last_deadline);
-                    running.push(run_call(accessor, tree, Call { function, arguments, sabotage, deadline, done }));
+                    running.push(run_call(accessor, tree, Call { function, arguments, sabotage, deadline, done, found }));
                 }
                 Some(Job { tree, deadline, work: work @ Work::Drop(_), done, .. }) => {
                     // Who drops a handle may be the one that these calls wait for, and must not wait for them.
                     let _ = done.send(Answer::dropped());
-                    queue.later.push_back(Job { tree, deadline, work, done: oneshot::channel().0, lend: None });
+                    queue.later.push_back(Job { tree, deadline, work, done: oneshot::channel().0, lend: None, found: Found::default() });
                 }
                 Some(job) => queue.later.push_back(job),
                 None => open = false,
@@ -368,8 +400,8 @@ async fn run_calls<T: CellData>(
 /// Runs one call. An error of the guest breaks the whole cell, and the caller learns from the obituary; what is wrong with handles
 /// fails the call alone.
 async fn run_call<T: CellData>(accessor: &Accessor<T>, tree: &Tree<T>, running: Call) -> wasmtime::Result<()> {
-    let Call { function, arguments, sabotage, deadline, done } = running;
-    let called = meter::until(call(accessor, &function, arguments, sabotage), deadline).await;
+    let Call { function, arguments, sabotage, deadline, done, found } = running;
+    let called = meter::until(call(accessor, &function, arguments, sabotage, found), deadline).await;
     let Called { results, back } =
         called.unwrap_or_else(|| Called::broken(Interrupted { kind: FailureKind::Deadline }.into()));
     let results = results?.map_err(|kind| {
@@ -397,6 +429,7 @@ async fn call<T: CellData>(
     function: &ExportedFunction,
     mut arguments: Frame,
     sabotage: Option<Sabotage>,
+    found: Found,
 ) -> Called {
     let mut store = accessor;
     let mut lent = Lent::default();
@@ -409,11 +442,28 @@ async fn call<T: CellData>(
         Some(sabotage) => inject::strike_within(accessor, sabotage).await,
         None => Ok(()),
     };
+    // A cell that breaks gives back what it was lent, too.
+    let place = lent.any().then(|| {
+        let lent = (std::mem::take(&mut lent), found);
+        accessor.with(|mut access| access.data_mut().core_mut().lent.insert(lent))
+    });
     let called = match struck {
-        Ok(()) => function.call_concurrent(accessor, instance, arguments).await,
+        Ok(()) => function.call_concurrent(accessor, instance, arguments).await.and_then(|mut results| {
+            let account = accessor.with(|mut access| Arc::clone(access.data_mut().core().account()));
+            results.charge(&account)?;
+            Ok(results)
+        }),
         Err(error) => Err(error),
     };
+    let mut results = match called {
+        Ok(results) => results,
+        Err(error) => return Called::broken(error),
+    };
+    if let Some(place) = place {
+        let kept = accessor.with(|mut access| access.data_mut().core_mut().lent.try_remove(place));
+        lent = kept.map(|(lent, _)| lent).unwrap_or_default();
+    }
     let back = membrane::take_back(lent, &mut store);
-    let results = called.map(|mut results| membrane::pack(&mut results, &mut store).map(|_| results));
-    Called { results, back }
+    let results = membrane::pack(&mut results, &mut store).map(|_| results);
+    Called { results: Ok(results), back }
 }

@@ -49,10 +49,18 @@ pub(crate) fn classify(error: &wasmtime::Error, component: &Component, memory_de
         None if error.is::<ExitStatus>() => failed(FailureKind::Exit, "it called exit".into()),
         None => {
             let cause = error.root_cause().to_string();
+            if holds_too_much(&cause) {
+                return failed(FailureKind::Memory, format!("it holds more handles than a cell may: {cause}"));
+            }
             let kind = if breaks_abi(&cause) { FailureKind::BadValue } else { FailureKind::Host };
             failed(kind, cause)
         }
     }
+}
+
+/// Whether this is what Wasmtime says of a guest that has as many handles, tasks or resources of the host as a cell may.
+fn holds_too_much(cause: &str) -> bool {
+    cause.contains("handle limit exceeded") || cause.contains("table has no free keys")
 }
 
 /// Whether this is what Wasmtime says of a guest that breaks the Canonical ABI: it has no type for that, only these words. One that
@@ -105,6 +113,15 @@ pub(crate) fn budget(kind: FailureKind, component: &Component) -> CallError {
         | FailureKind::BreakerOpen => kind.to_string(),
     };
     CallError { kind, component: name.clone(), detail }
+}
+
+/// The failure of a call whose arguments, on their way, are more than the memory that their sender has left.
+pub(crate) fn overdrawn(sender: &Component) -> CallError {
+    let (name, memory) = (&sender.name, sender.budget.memory);
+    let detail = format!(
+        "what it passes on does not fit into its {memory} of memory, beside what it holds: raise component.{name}.budget.memory"
+    );
+    CallError { kind: FailureKind::Memory, component: name.clone(), detail }
 }
 
 /// The failure of a call that got no resident.

@@ -31,14 +31,14 @@ use wasmtime::component::ResourceType;
 use watertight_model::{
     app::{ComponentId, EdgeId, FunctionId},
     event::{Call, Event},
-    failure::CallError,
+    failure::{CallError, FailureKind},
     fault::{Fault, FaultKind, Stream},
 };
 
 pub use self::link::{EdgeError, Uncarried};
 pub(crate) use self::{
     frame::Frame,
-    handles::{Entry, Lent, Proxy, StoreAccess, maker, pack, restore, take_back, unpack},
+    handles::{Entry, Lent, Proxy, StoreAccess, Undertaker, discard, maker, pack, restore, take_back, unpack},
     link::{ExportedFunction, ResourceIds, TypedExport, link},
     malformed::Malformed,
     plans::forget,
@@ -84,7 +84,11 @@ pub(crate) struct Callable {
 
 impl EdgeFunction {
     /// Calls the function in the callee's own cell. What happens when that fails, and what the caller gets then, is decided by the airlock.
-    async fn call<T: CellData>(&self, mut caller: impl StoreAccess<T>, arguments: Frame) -> wasmtime::Result<Frame> {
+    async fn call<T: CellData>(
+        &self,
+        mut caller: impl StoreAccess<T>,
+        mut arguments: Frame,
+    ) -> wasmtime::Result<Frame> {
         let began = Moment::now();
         let (tree, callers_deadline) = caller.tree()?;
         let deadline = shrink(began, callers_deadline);
@@ -94,12 +98,16 @@ impl EdgeFunction {
             crossings.begin(&Begin { edge, function, at: began, arguments: &arguments.bytes, redact: self.redact })
         });
 
-        let passed = match &self.airlock {
-            None => {
+        let overdrawn = arguments.counts().then(|| charge(&mut arguments, &mut caller, &tree)).transpose();
+        let passed = match (overdrawn, &self.airlock) {
+            (Err(error), _) => Passed::never(error),
+            (Ok(_), None) => {
                 let deadline = deadline.min(began.plus(self.callee.deadline));
                 Passed::once(self.callee.call(&mut caller, &tree, arguments, deadline, began).await)
             }
-            Some(airlock) => Box::pin(airlock.pass(&self.callee, &mut caller, &tree, arguments, deadline)).await,
+            (Ok(_), Some(airlock)) => {
+                Box::pin(airlock.pass(&self.callee, &mut caller, &tree, arguments, deadline)).await
+            }
         };
 
         let duration = Moment::latest().since(began);
@@ -125,6 +133,32 @@ impl EdgeFunction {
             Err(error) => Ok(self.seen.of(error)?),
         }
     }
+}
+
+/// A failure to pack what the caller gives, or to unpack what it gets: where there is no room, it is in its own tables and budgets.
+fn callers<T: CellData>(
+    kind: FailureKind,
+    caller: &mut impl StoreAccess<T>,
+    tree: &Tree<T>,
+    otherwise: impl FnOnce(FailureKind) -> CallError,
+) -> CallError {
+    match kind {
+        FailureKind::Memory => failure::overdrawn(tree.app.spec(caller.component())),
+        kind => otherwise(kind),
+    }
+}
+
+/// Counts arguments as memory of the cell they come from.
+fn charge<T: CellData>(
+    arguments: &mut Frame,
+    caller: &mut impl StoreAccess<T>,
+    tree: &Tree<T>,
+) -> Result<(), CallError> {
+    let charged = caller.with(|store| arguments.charge(store.data().core().account()));
+    charged.map_err(|_| {
+        discard(arguments, caller);
+        failure::overdrawn(tree.app.spec(caller.component()))
+    })
 }
 
 /// How one call fared.
@@ -163,29 +197,38 @@ impl Callable {
         let failed = |kind| failure::budget(kind, tree.app.spec(self.component));
         let (began, sabotage) = match fault {
             None => (began, None),
-            Some(fault) => {
-                let sabotage = Box::pin(inject::begin(fault, tree.app.spec(self.component), deadline)).await?;
-                (Moment::now(), sabotage)
-            }
+            Some(fault) => match Box::pin(inject::begin(fault, tree.app.spec(self.component), deadline)).await {
+                Ok(sabotage) => (Moment::now(), sabotage),
+                Err(error) => {
+                    discard(&mut arguments, caller);
+                    return Err(error);
+                }
+            },
         };
         let (mut callee, began) = match tree.callee_at_rest(self.component, deadline) {
             Some(callee) => (callee, began),
             None => {
                 let maker = maker(&arguments, caller, self.component);
                 let errand = Errand { maker, caller: caller.with(|store| store.data().core().cut.clone()) };
-                (Box::pin(tree.callee(self.component, errand, deadline)).await?, Moment::now())
+                match Box::pin(tree.callee(self.component, errand, deadline)).await {
+                    Ok(callee) => (callee, Moment::now()),
+                    Err(error) => {
+                        discard(&mut arguments, caller);
+                        return Err(error);
+                    }
+                }
             }
         };
         if let Some(sabotage) = sabotage {
             callee.sabotage(sabotage);
         }
-        let borrowed = pack(&mut arguments, caller).map_err(failed)?;
+        let borrowed = pack(&mut arguments, caller).map_err(|kind| callers(kind, caller, tree, failed))?;
         let Done { results, back } = callee.call(&self.export, arguments, deadline, began).await;
         let restored = restore(borrowed, back, caller).map_err(failed);
         // A callee that broke off may have nothing to give back; how it broke says more.
         let mut results = results?;
         restored?;
-        unpack(&mut results, caller, &mut Lent::default()).map_err(failed)?;
+        unpack(&mut results, caller, &mut Lent::default()).map_err(|kind| callers(kind, caller, tree, failed))?;
         Ok(results)
     }
 }

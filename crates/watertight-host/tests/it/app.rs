@@ -88,6 +88,11 @@ impl Plan {
         self.add(name, guest::built(guest), change)
     }
 
+    /// One more component, with these bytes.
+    pub(crate) fn and_bytes(self, name: &str, bytes: Vec<u8>, change: impl FnOnce(&mut Component)) -> Self {
+        self.add(name, bytes, change)
+    }
+
     fn add(mut self, name: &str, bytes: Vec<u8>, change: impl FnOnce(&mut Component)) -> Self {
         let id = ComponentId(u32::try_from(self.components.len()).expect("a few"));
         let mut component = Component {

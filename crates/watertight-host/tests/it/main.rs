@@ -9,6 +9,7 @@ mod complete;
 mod disk;
 mod flow;
 mod graph;
+mod leftovers;
 mod lies;
 mod network;
 mod policies;

@@ -3,9 +3,15 @@
 //! It is the canonical layout of a tuple with offsets into the frame where the layout has pointers, strings in UTF-8,
 //! and indices into a list of handles where it has handles. The same bytes serve every wall.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, sync::Arc};
+
+use watertight_model::failure::FailureKind;
 
 use super::{handles::Handle, malformed::Malformed, plan::Shape};
+use crate::{
+    account::{Account, Charge},
+    failure::Interrupted,
+};
 
 /// The most bytes one frame may hold. A guest can name the same megabyte a thousand times in one list of strings.
 pub(crate) const MAX_FRAME_BYTES: usize = 128 << 20;
@@ -19,6 +25,10 @@ const SMALL_FRAME: usize = 1 << 20;
 
 /// The most handles in one frame. A guest can name the same borrowed one over and over, too.
 pub(crate) const MAX_FRAME_HANDLES: usize = 1 << 16;
+
+/// What a frame may hold without counting as its cell's memory: most calls are smaller, and are spared the counting. There are no more
+/// of them at once than calls in flight.
+const UNCOUNTED: usize = 4 << 10;
 
 /// Buffers that a thread keeps for its next frames, and how large one may be to be kept.
 const SPARE_BUFFERS: usize = 8;
@@ -34,6 +44,8 @@ pub(crate) struct Frame {
     pub(crate) bytes: Vec<u8>,
     pub(crate) handles: Vec<Handle>,
     most: usize,
+    /// Held for as long as the frame is on its way.
+    charge: Option<Charge>,
 }
 
 /// The frame would be larger than it may be.
@@ -51,14 +63,14 @@ impl Frame {
     pub(super) fn zeroed(size: usize) -> Self {
         let mut bytes = spare();
         bytes.resize(size, 0);
-        Self { bytes, handles: Vec::new(), most: MAX_FRAME_BYTES }
+        Self { bytes, handles: Vec::new(), most: MAX_FRAME_BYTES, charge: None }
     }
 
     /// A frame of these bytes, which name no handles.
     pub(crate) fn copied(from: &[u8]) -> Self {
         let mut bytes = spare();
         bytes.extend_from_slice(from);
-        Self { bytes, handles: Vec::new(), most: MAX_FRAME_BYTES }
+        Self { bytes, handles: Vec::new(), most: MAX_FRAME_BYTES, charge: None }
     }
 
     /// A frame for what comes from a guest that has so much memory.
@@ -69,9 +81,36 @@ impl Frame {
         frame
     }
 
-    /// The same again; none where it holds handles, of which there is one each.
+    /// The same again; none where it holds handles, of which there is one each, or where there is no memory for it.
     pub(crate) fn again(&self) -> Option<Self> {
-        self.handles.is_empty().then(|| Self::copied(&self.bytes))
+        if !self.handles.is_empty() {
+            return None;
+        }
+        let charge = match &self.charge {
+            Some(charge) => Some(charge.again()?),
+            None => None,
+        };
+        let mut same = Self::copied(&self.bytes);
+        same.charge = charge;
+        Some(same)
+    }
+
+    /// Whether it is large enough to count as memory.
+    pub(crate) fn counts(&self) -> bool {
+        self.held() > UNCOUNTED
+    }
+
+    /// Counts it as memory of the cell that it was lifted from, for as long as it is on its way.
+    pub(crate) fn charge(&mut self, account: &Arc<Account>) -> Result<(), Interrupted> {
+        if self.counts() {
+            let charge = account.charge(self.held());
+            self.charge = Some(charge.ok_or(Interrupted { kind: FailureKind::Memory })?);
+        }
+        Ok(())
+    }
+
+    fn held(&self) -> usize {
+        self.bytes.len() + self.handles.len() * size_of::<Handle>()
     }
 
     /// How many bytes it holds.

@@ -5,14 +5,18 @@
 //! lends it for one call, dropping the proxy drops the original, and when the maker dies the proxy leads nowhere. A host
 //! resource moves from one store's table to the other's. A stream or future becomes a pump.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use wasmtime::{
     AsContextMut as _, Store, StoreContextMut,
     component::{Accessor, Resource, ResourceAny, ResourceType},
 };
-use watertight_model::{app::ComponentId, event::CellId, failure::FailureKind};
+use watertight_model::{
+    app::{ComponentId, Lifetime},
+    event::CellId,
+    failure::FailureKind,
+};
 
 use super::{
     Frame, Malformed, host_resource,
@@ -22,6 +26,7 @@ use super::{
 use crate::{
     cell::{CellCore, MAX_PROXIES_PER_CELL},
     clock::Moment,
+    failure::Interrupted,
     host::{CellData, Taken},
     tree::Tree,
 };
@@ -45,7 +50,7 @@ pub(crate) enum Handle {
 #[derive(Debug)]
 pub(crate) enum Parcel {
     /// A resource, wherever it lives.
-    Resource { proxy: Proxy, owned: bool },
+    Resource { passing: Passing, owned: bool },
     /// A host resource, taken out of its table.
     Host { entry: Entry, owned: bool },
     /// A stream or future.
@@ -63,6 +68,45 @@ pub(crate) struct Proxy {
     pub(crate) resource: ResourceAny,
 }
 
+/// A resource on its way. One that was given away and never arrives is dropped by its maker: when a call fails before its arguments are
+/// there, or nobody is left to take its results.
+#[derive(Debug)]
+pub(crate) struct Passing {
+    proxy: Proxy,
+    /// Who sees to that. None where the maker goes with the call tree, or keeps the resource anyway.
+    undertaker: Option<Weak<dyn Undertaker>>,
+}
+
+/// Has makers drop what nobody holds any more.
+pub(crate) trait Undertaker: Send + Sync {
+    fn bury(&self, proxy: Proxy);
+}
+
+impl Passing {
+    fn of<T: CellData>(proxy: Proxy, owned: bool, core: &CellCore<T>) -> Self {
+        let undertaker = match &core.tree {
+            Some(tree) if owned && tree.app.spec(proxy.component).lifetime == Lifetime::Resident => {
+                Some(Arc::downgrade(&tree.app) as Weak<dyn Undertaker>)
+            }
+            _ => None,
+        };
+        Self { proxy, undertaker }
+    }
+
+    fn arrived(mut self) -> Proxy {
+        self.undertaker = None;
+        self.proxy
+    }
+}
+
+impl Drop for Passing {
+    fn drop(&mut self) {
+        if let Some(undertaker) = self.undertaker.take().and_then(|undertaker| undertaker.upgrade()) {
+            undertaker.bury(self.proxy);
+        }
+    }
+}
+
 /// A host resource out of its table.
 #[derive(Debug)]
 pub(crate) struct Entry {
@@ -73,6 +117,11 @@ pub(crate) struct Entry {
 /// Access to a store, from within a call of its guest or while its guest is at rest.
 pub(crate) trait StoreAccess<T: CellData> {
     fn with<R>(&mut self, run: impl FnOnce(StoreContextMut<'_, T>) -> R) -> R;
+
+    /// Which component the cell is of.
+    fn component(&mut self) -> ComponentId {
+        self.with(|store| store.data().core().component())
+    }
 
     /// The call tree that the cell runs in, and its own deadline.
     fn tree(&mut self) -> wasmtime::Result<(Arc<Tree<T>>, Moment)> {
@@ -110,6 +159,15 @@ pub(crate) type Borrowed = Vec<u32>;
 pub(crate) struct Lent {
     proxies: Vec<usize>,
     host: Vec<(ResourceType, u32)>,
+    /// What it did not come to have, because another handle could not be unpacked.
+    unopened: Vec<Entry>,
+}
+
+impl Lent {
+    /// Whether there is anything that a caller misses.
+    pub(crate) fn any(&self) -> bool {
+        !self.proxies.is_empty() || !self.host.is_empty()
+    }
 }
 
 /// The cell of a component that made a resource among a frame's handles: of several residents, a call has to go to that one.
@@ -130,13 +188,55 @@ pub(crate) fn pack<T: CellData>(frame: &mut Frame, store: &mut impl StoreAccess<
     let mut borrowed = Vec::new();
     let packed = pack_all(frame, store, &mut borrowed);
     if let Err(kind) = packed {
-        let taken = frame.handles.drain(..).filter_map(|handle| {
-            if let Handle::Parcel(Parcel::Host { entry, owned: false }) = handle { Some(entry) } else { None }
-        });
-        restore(borrowed, taken.collect(), store)?;
+        restore(borrowed, lent_in(frame), store)?;
+        discard(frame, store);
         return Err(kind);
     }
     Ok(borrowed)
+}
+
+/// Takes the host resources that are only lent out of a frame.
+fn lent_in(frame: &mut Frame) -> Vec<Entry> {
+    let taken = frame.handles.iter_mut().filter_map(|handle| {
+        if !matches!(handle, Handle::Parcel(Parcel::Host { owned: false, .. })) {
+            return None;
+        }
+        match std::mem::replace(handle, OPENED) {
+            Handle::Parcel(Parcel::Host { entry, .. }) => Some(entry),
+            Handle::Guest { .. }
+            | Handle::Proxy { .. }
+            | Handle::Host { .. }
+            | Handle::Reader(..)
+            | Handle::Parcel(_) => None,
+        }
+    });
+    taken.collect()
+}
+
+/// Stands in a frame for a parcel that was opened; nobody looks at it.
+const OPENED: Handle = Handle::Proxy { rep: u32::MAX, owned: false };
+
+/// Drops what a frame in this store's terms gives away, and nobody will get: its guest has the handles no more.
+pub(crate) fn discard<T: CellData>(frame: &mut Frame, store: &mut impl StoreAccess<T>) {
+    for handle in std::mem::take(&mut frame.handles) {
+        store.with(|mut store| match handle {
+            Handle::Guest { resource, owned: true } => {
+                let core = store.data().core();
+                let proxy = Proxy { component: core.component(), cell: core.id(), resource };
+                drop(Passing::of(proxy, true, core));
+            }
+            Handle::Proxy { rep, owned: true } => {
+                if let Some(proxy) = take(store.data_mut().core_mut(), rep, true) {
+                    drop(Passing::of(proxy, true, store.data().core()));
+                }
+            }
+            // One that is in use there stays.
+            Handle::Host { rep, owned: true, ty } => drop(Entry::take(store.data_mut(), ty, rep)),
+            // Its writer sees the reader go.
+            Handle::Reader(reader, payload) => drop(reader.connect(&mut store, payload)),
+            Handle::Guest { .. } | Handle::Proxy { .. } | Handle::Host { .. } | Handle::Parcel(_) => {}
+        });
+    }
 }
 
 fn pack_all<T: CellData>(
@@ -149,11 +249,12 @@ fn pack_all<T: CellData>(
             Handle::Guest { resource, owned } => {
                 let core = store.data().core();
                 let proxy = Proxy { component: core.component(), cell: core.id(), resource: *resource };
-                Ok(Parcel::Resource { proxy, owned: *owned })
+                Ok(Parcel::Resource { passing: Passing::of(proxy, *owned, core), owned: *owned })
             }
             Handle::Proxy { rep, owned } => {
-                let proxy = take(store.data_mut().core_mut(), *rep, *owned).ok_or(FailureKind::DeadHandle)?;
-                Ok(Parcel::Resource { proxy, owned: *owned })
+                let core = store.data_mut().core_mut();
+                let proxy = take(core, *rep, *owned).ok_or(FailureKind::DeadHandle)?;
+                Ok(Parcel::Resource { passing: Passing::of(proxy, *owned, core), owned: *owned })
             }
             Handle::Host { rep, owned, ty } => {
                 let entry = Entry::take(store.data_mut(), *ty, *rep)?;
@@ -164,7 +265,8 @@ fn pack_all<T: CellData>(
                 Ok(Parcel::Host { entry, owned: *owned })
             }
             Handle::Reader(reader, payload) => {
-                let pump = reader.connect(&mut store, *payload).map_err(|_| FailureKind::BadValue)?;
+                let pump =
+                    reader.connect(&mut store, *payload).map_err(|error| failed(&error, FailureKind::BadValue))?;
                 Ok(Parcel::Pump(pump, *payload))
             }
             Handle::Parcel(_) => Err(FailureKind::Host),
@@ -181,25 +283,38 @@ pub(crate) fn unpack<T: CellData>(
     store: &mut impl StoreAccess<T>,
     lent: &mut Lent,
 ) -> Result<(), FailureKind> {
+    let unpacked = unpack_all(frame, store, lent);
+    if unpacked.is_err() {
+        lent.unopened.extend(lent_in(frame));
+        discard(frame, store);
+    }
+    unpacked
+}
+
+fn unpack_all<T: CellData>(
+    frame: &mut Frame,
+    store: &mut impl StoreAccess<T>,
+    lent: &mut Lent,
+) -> Result<(), FailureKind> {
     for handle in &mut frame.handles {
-        // Every parcel is opened once; what stands in for it is never looked at.
-        let parcel = match std::mem::replace(handle, Handle::Proxy { rep: u32::MAX, owned: false }) {
+        // Every parcel is opened once.
+        let parcel = match std::mem::replace(handle, OPENED) {
             Handle::Parcel(parcel) => parcel,
             Handle::Guest { .. } | Handle::Proxy { .. } | Handle::Host { .. } | Handle::Reader(..) => {
                 return Err(FailureKind::Host);
             }
         };
         *handle = store.with(|mut store| match parcel {
-            Parcel::Resource { proxy, owned } => {
+            Parcel::Resource { passing, owned } => {
                 let core = store.data_mut().core_mut();
-                if proxy.cell == core.id() {
-                    return Ok(Handle::Guest { resource: proxy.resource, owned });
+                if passing.proxy.cell == core.id() {
+                    return Ok(Handle::Guest { resource: passing.arrived().resource, owned });
                 }
                 // Another cell of this component made it, and is gone.
-                if proxy.component == core.component() {
+                if passing.proxy.component == core.component() {
                     return Err(FailureKind::DeadHandle);
                 }
-                let rep = keep(core, proxy)?;
+                let rep = keep(core, passing)?;
                 if !owned {
                     lent.proxies.push(rep as usize);
                 }
@@ -207,14 +322,17 @@ pub(crate) fn unpack<T: CellData>(
             }
             Parcel::Host { entry, owned } => {
                 let ty = entry.ty;
-                let rep = entry.put(store.data_mut())?;
+                let rep = entry.put(store.data_mut()).map_err(|entry| {
+                    lent.unopened.extend((!owned).then_some(entry));
+                    FailureKind::Memory
+                })?;
                 if !owned {
                     lent.host.push((ty, rep));
                 }
                 Ok(Handle::Host { rep, owned, ty })
             }
             Parcel::Pump(pump, payload) => {
-                let reader = pump.connect(&mut store, payload).map_err(|_| FailureKind::Host)?;
+                let reader = pump.connect(&mut store, payload).map_err(|error| failed(&error, FailureKind::Host))?;
                 Ok(Handle::Reader(reader, payload))
             }
         })?;
@@ -228,7 +346,8 @@ pub(crate) fn take_back<T: CellData>(lent: Lent, store: &mut impl StoreAccess<T>
         for rep in lent.proxies {
             store.data_mut().core_mut().proxies.try_remove(rep);
         }
-        lent.host.into_iter().filter_map(|(ty, rep)| Entry::take(store.data_mut(), ty, rep).ok()).collect()
+        let had = lent.host.into_iter().filter_map(|(ty, rep)| Entry::take(store.data_mut(), ty, rep).ok());
+        had.chain(lent.unopened).collect()
     })
 }
 
@@ -245,7 +364,7 @@ pub(crate) fn restore<T: CellData>(
         store.with(|mut store| {
             let table = store.data_mut().table();
             table.delete(Resource::<Away>::new_own(place)).map_err(|_| FailureKind::Host)?;
-            let back = entry.put(store.data_mut())?;
+            let back = entry.put(store.data_mut()).map_err(|_| FailureKind::Memory)?;
             if back == place { Ok(()) } else { Err(FailureKind::Host) }
         })?;
     }
@@ -260,6 +379,11 @@ struct Away;
 fn keep_place<T: CellData>(data: &mut T, rep: u32) -> Result<(), FailureKind> {
     let place = data.table().push(Away).map_err(|_| FailureKind::Memory)?;
     if place.rep() == rep { Ok(()) } else { Err(FailureKind::Host) }
+}
+
+/// What kept a pump from being connected: a spent budget says so itself.
+fn failed(error: &wasmtime::Error, otherwise: FailureKind) -> FailureKind {
+    error.downcast_ref::<Interrupted>().map_or(otherwise, |interrupted| interrupted.kind)
 }
 
 /// Drops the original of a proxy that its holder dropped. A maker that died has dropped it already.
@@ -282,9 +406,14 @@ impl Entry {
         Ok(Self { ty, value: Mutex::new(value) })
     }
 
-    fn put<T: CellData>(self, data: &mut T) -> Result<u32, FailureKind> {
-        let resource = host_resource(self.ty).ok_or(FailureKind::Host)?;
-        (resource.put)(data.table(), self.value.into_inner()).map_err(|_| FailureKind::Memory)
+    /// Puts it into a table. One that is full gives it back.
+    fn put<T: CellData>(self, data: &mut T) -> Result<u32, Self> {
+        let Some(resource) = host_resource(self.ty) else { return Err(self) };
+        // The table would not give it back.
+        let Ok(place) = data.table().push(Away) else { return Err(self) };
+        let _ = data.table().delete(place);
+        let Self { ty, value } = self;
+        (resource.put)(data.table(), value.into_inner()).map_err(|_| Self { ty, value: Mutex::new(Box::new(Away)) })
     }
 }
 
@@ -293,9 +422,9 @@ fn take<T: CellData>(core: &mut CellCore<T>, rep: u32, owned: bool) -> Option<Pr
     if owned { core.proxies.try_remove(rep) } else { core.proxies.get(rep).copied() }
 }
 
-fn keep<T: CellData>(core: &mut CellCore<T>, proxy: Proxy) -> Result<u32, FailureKind> {
+fn keep<T: CellData>(core: &mut CellCore<T>, passing: Passing) -> Result<u32, FailureKind> {
     if core.proxies.len() >= MAX_PROXIES_PER_CELL {
         return Err(FailureKind::Memory);
     }
-    u32::try_from(core.proxies.insert(proxy)).map_err(|_| FailureKind::Memory)
+    u32::try_from(core.proxies.insert(passing.arrived())).map_err(|_| FailureKind::Memory)
 }

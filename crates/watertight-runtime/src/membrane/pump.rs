@@ -24,17 +24,26 @@ use wasmtime::{
     },
 };
 
+use watertight_model::failure::FailureKind;
+
 use super::{
     Frame,
     plan::Payload,
     raw::{Element, Item},
 };
-use crate::host::CellData;
+use crate::{
+    account::{Account, Charge},
+    failure::Interrupted,
+    host::CellData,
+};
 
 /// Chunks in a pump at most, and items in a chunk.
 const MAX_CHUNKS: usize = 2;
 const MAX_BYTES: usize = 64 << 10;
 const MAX_ITEMS: usize = 256;
+
+/// What a stream on its way counts as memory of the cell that gives it: the chunks in the pump, and the one being written there or read.
+const PUMP_BYTES: usize = (MAX_CHUNKS + 1) * MAX_BYTES;
 
 /// The readable end of a stream or future, in a store's terms.
 #[derive(Debug)]
@@ -48,6 +57,8 @@ pub(crate) enum Reader {
 pub(crate) struct Pump {
     from: Mutex<mpsc::Receiver<Chunk>>,
     future: bool,
+    /// Both ends have it: the last one gives it back.
+    room: Option<Arc<Charge>>,
 }
 
 /// Items on their way.
@@ -139,16 +150,25 @@ impl Reader {
     ) -> wasmtime::Result<Pump> {
         let (to, from) = mpsc::channel(MAX_CHUNKS);
         let open = store.data().core().pumps.open();
+        let room = match self {
+            Self::Stream(_) => {
+                let room = store.data().core().account().charge(PUMP_BYTES);
+                Some(Arc::new(room.ok_or(Interrupted { kind: FailureKind::Memory })?))
+            }
+            // It has one value, which counts by itself.
+            Self::Future(_) => None,
+        };
         by_payload!(payload, Elements => {
-            let outlet = Outlet::<Elements> { to: PollSender::new(to), _open: open, items: PhantomData };
+            let outlet =
+                Outlet::<Elements> { to: PollSender::new(to), _open: open, _room: room.clone(), items: PhantomData };
             match self {
                 Self::Stream(stream) => {
                     stream.clone().try_into_stream_reader::<Elements>()?.pipe(store.as_context_mut(), outlet)?;
-                    Ok(Pump { from: Mutex::new(from), future: false })
+                    Ok(Pump { from: Mutex::new(from), future: false, room })
                 }
                 Self::Future(future) => {
                     future.clone().try_into_future_reader::<Elements>()?.pipe(store.as_context_mut(), outlet)?;
-                    Ok(Pump { from: Mutex::new(from), future: true })
+                    Ok(Pump { from: Mutex::new(from), future: true, room })
                 }
             }
         })
@@ -165,7 +185,7 @@ impl Pump {
         let open = store.data().core().pumps.open();
         let from = self.from.into_inner();
         by_payload!(payload, Elements => {
-            let inlet = Inlet::<Elements> { from, _open: open, items: PhantomData };
+            let inlet = Inlet::<Elements> { from, _open: open, _room: self.room, items: PhantomData };
             if self.future {
                 let reader = FutureReader::new(store.as_context_mut(), inlet)?;
                 Ok(Reader::Future(reader.try_into_future_any(store.as_context_mut())?))
@@ -181,6 +201,7 @@ impl Pump {
 struct Outlet<I> {
     to: PollSender<Chunk>,
     _open: Open,
+    _room: Option<Arc<Charge>>,
     items: PhantomData<fn() -> I>,
 }
 
@@ -224,6 +245,7 @@ fn read<T: CellData, I: Item>(
             break;
         }
         bytes += batch.iter().map(I::bytes).sum::<usize>();
+        batch.iter_mut().try_for_each(|item| item.charge(store.data().core().account()))?;
         items.append(&mut batch);
     }
     Ok(items)
@@ -241,6 +263,7 @@ impl<T: CellData, I: Item> FutureConsumer<T> for Outlet<I> {
     ) -> Poll<wasmtime::Result<()>> {
         let mut items = Vec::with_capacity(1);
         source.read(store.as_context_mut(), &mut items)?;
+        items.iter_mut().try_for_each(|item: &mut I| item.charge(store.data().core().account()))?;
         if matches!(self.to.poll_reserve(cx), Poll::Ready(Ok(()))) {
             let _ = self.to.send_item(I::chunk(items));
         }
@@ -252,6 +275,7 @@ impl<T: CellData, I: Item> FutureConsumer<T> for Outlet<I> {
 struct Inlet<I> {
     from: mpsc::Receiver<Chunk>,
     _open: Open,
+    _room: Option<Arc<Charge>>,
     items: PhantomData<fn() -> I>,
 }
 
@@ -315,6 +339,10 @@ impl Item for u8 {
         1
     }
 
+    fn charge(&mut self, _: &Arc<Account>) -> Result<(), Interrupted> {
+        Ok(())
+    }
+
     fn chunk(items: Vec<Self>) -> Chunk {
         Chunk::Bytes(items)
     }
@@ -333,6 +361,10 @@ impl<const SIZE: usize, const ALIGN: u32> Item for Element<SIZE, ALIGN> {
 
     fn bytes(&self) -> usize {
         self.0.bytes.len()
+    }
+
+    fn charge(&mut self, account: &Arc<Account>) -> Result<(), Interrupted> {
+        self.0.charge(account)
     }
 
     fn chunk(items: Vec<Self>) -> Chunk {

@@ -16,7 +16,7 @@
 //!
 //! The oracle for all of this is Wasmtime itself: `crates/watertight-runtime/tests/cells/oracle.rs` compares with `Val` for random types and values.
 
-use std::mem::MaybeUninit;
+use std::{mem::MaybeUninit, sync::Arc};
 
 use wasmtime::{
     ValRaw,
@@ -35,6 +35,7 @@ use super::{
     plans,
     pump::Chunk,
 };
+use crate::{account::Account, failure::Interrupted};
 
 /// The parameters or results of a function, in `N` core values.
 #[derive(Debug)]
@@ -154,6 +155,8 @@ pub(super) trait Item: Lift + Lower + Send + Sync + Unpin + 'static {
     const BATCH: usize;
     /// How much this one takes on its way.
     fn bytes(&self) -> usize;
+    /// Counts it as memory of the cell it comes from, where it is large.
+    fn charge(&mut self, account: &Arc<Account>) -> Result<(), Interrupted>;
     fn chunk(items: Vec<Self>) -> Chunk;
     fn items(chunk: Chunk) -> Vec<Self>;
 }
