@@ -62,17 +62,14 @@ fn inject(app: &Harness, faults: &str) {
 /// What `run` of a component says: a number, or an error.
 async fn run(app: &Harness, component: &str) -> Result<u32, String> {
     match app.call(component, "a:b/i#run", vec![Val::U32(1)]).await {
-        Ok(results) => match &results[..] {
-            [Val::Result(Ok(Some(value)))] => match **value {
-                Val::U32(value) => Ok(value),
-                _ => panic!("not a number: {results:?}"),
-            },
-            [Val::Result(Err(Some(text)))] => match &**text {
-                Val::String(text) => Err(text.clone()),
-                _ => panic!("not a text: {results:?}"),
-            },
-            _ => panic!("not a result: {results:?}"),
-        },
+        Ok(results) => {
+            let [Val::Result(result)] = &results[..] else { panic!("not a result: {results:?}") };
+            match result.as_ref().map(Option::as_deref).map_err(Option::as_deref) {
+                Ok(Some(Val::U32(value))) => Ok(*value),
+                Err(Some(Val::String(text))) => Err(text.clone()),
+                Ok(_) | Err(_) => panic!("neither a number nor a text: {results:?}"),
+            }
+        }
         Err(error) => Err(format!("failed: {error}")),
     }
 }
@@ -85,9 +82,9 @@ fn crossings(events: &[Event]) -> Vec<(Outcome, Option<FaultKind>)> {
 
 fn ends(app: &Harness, events: &[Event]) -> Vec<CellEnd> {
     let callee = app.app.app().find("callee").expect("it is there").id;
-    let ended = events.iter().filter_map(|event| match event {
-        Event::CellEnded { component, end, .. } if *component == callee => Some(*end),
-        _ => None,
+    let ended = events.iter().filter_map(|event| {
+        let Event::CellEnded { component, end, .. } = event else { return None };
+        (*component == callee).then_some(*end)
     });
     ended.collect()
 }

@@ -190,10 +190,7 @@ async fn beyond_its_slice_a_guest_goes_on_at_lower_priority() {
     assert_eq!(site.app.events.count(|event| matches!(event, Event::Demoted { .. })), 0);
 
     assert_eq!(site.spin("web", LONG, false).await.expect("it answers"), 19);
-    let demoted = site.app.events.take().into_iter().find_map(|event| match event {
-        Event::Demoted { component, whose, .. } => Some((component.0, whose.0)),
-        _ => None,
-    });
+    let demoted = site.app.events.take().into_iter().find_map(demoted_by);
     assert_eq!(demoted, Some((0, 0)), "the event says which component, and whose slice");
     assert_eq!(getpriority_process(None).expect("it still has one"), here, "nobody else is slower");
 }
@@ -206,10 +203,7 @@ async fn a_callee_has_its_own_slice_and_shares_that_of_the_component_the_request
         let site = site(&[("caller", &caller), ("callee", &callee)]);
         let called = site.app.call("caller", "watertight:test/behave#plain", vec![Val::U32(LONG)]).await;
         assert_eq!(called.expect("it answers"), [Val::U32(LONG)]);
-        let seen = site.app.events.take().into_iter().find_map(|event| match event {
-            Event::Demoted { component, whose, .. } => Some((component.0, whose.0)),
-            _ => None,
-        });
+        let seen = site.app.events.take().into_iter().find_map(demoted_by);
         assert_eq!(seen, whose.map(|whose| (1, whose)), "slices of {callers} and {callees}");
     }
 }
@@ -280,4 +274,9 @@ async fn dropping_a_call_at_lower_priority_drops_its_cells() {
     site.held.release();
     assert_eq!(stopper.await.expect("the task ends").expect("it answers"), 19);
     assert_eq!(site.app.alive(), 0);
+}
+
+/// Whose cell was demoted, and whose slice it had spent.
+fn demoted_by(event: Event) -> Option<(u32, u32)> {
+    if let Event::Demoted { component, whose, .. } = event { Some((component.0, whose.0)) } else { None }
 }
