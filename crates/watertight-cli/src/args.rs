@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
-use watertight::{HttpConfig, TlsFiles};
+use watertight::{HttpConfig, TlsFiles, drill::Load};
 use watertight_model::{budget::ByteSize, manifest::quantity};
 
 /// Run an application as a graph of isolated WebAssembly components.
@@ -35,6 +35,7 @@ pub(crate) enum Command {
     Run(Run),
     Check(Check),
     Compile(Compile),
+    Drill(Drill),
     Inspect(Inspect),
     Postmortem(Postmortem),
     /// Print the JSON Schema of the manifest, for editors.
@@ -319,6 +320,77 @@ pub(crate) struct Compile {
     pub(crate) format: Format,
 }
 
+/// Rehearse failures: run an app under load, and inject faults.
+///
+/// The app runs in this process, first without faults and then with them, each time under the same load, which comes over no
+/// connection. The report says how each load was served: whole, degraded (answered although a call failed on the way), or not; how
+/// much slower; what was thrown out and restarted; and what leaked. See docs/drill.md.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Faults are given by component, or by edge, as shares of its calls:
+  trap 10%          the callee traps
+  oom 1%            the callee runs out of memory
+  spin 1%           the callee runs until its cpu budget or its deadline is spent
+  delay 200ms 5%    the call begins so much later
+  error 5%          the call fails without the callee being entered
+
+Expectations hold if they hold for every load:
+  availability, served, degraded, failed    a share: availability>=99.9%
+  p50, p90, p99, max                        a time, or times that without faults: p99<=250ms, p99<=3x
+  leaks, restarts, ejected, breakers        a count: leaks=0
+
+Examples:
+  watertight drill examples/press --fault 'thumbnail: trap 20%; highlight: trap 20%'
+  watertight drill APP --load 'GET /page' --for 30s --fault 'web->db: delay 200ms 5%, error 1%' --expect 'availability>=99.9%'
+  watertight drill APP --fault 'db: trap 10%' --format svg > drill.svg")]
+pub(crate) struct Drill {
+    /// Folder with a watertight.toml, manifest, or .wasm file.
+    #[arg(default_value = ".", value_hint = ValueHint::AnyPath)]
+    pub(crate) app: PathBuf,
+
+    /// Faults of a component or an edge; may be given again.
+    #[arg(long = "fault", value_name = "FAULTS", required = true)]
+    pub(crate) faults: Vec<String>,
+
+    /// A request to make, such as 'GET /page'; may be given again. All are made in turn. Without it: GET of every route.
+    #[arg(long = "load", value_name = "REQUEST")]
+    pub(crate) loads: Vec<Load>,
+
+    /// How long, once without faults and once with them.
+    #[arg(long = "for", value_name = "TIME", default_value = "10s", value_parser = quantity::duration)]
+    pub(crate) time: Duration,
+
+    /// Requests in flight at once.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=65536))]
+    pub(crate) concurrency: u32,
+
+    /// What must hold, such as 'availability>=99.9%'; may be given again. The exit code says whether it does.
+    #[arg(long, value_name = "EXPECTATION")]
+    pub(crate) expect: Vec<String>,
+
+    /// Chooses which calls fail: the same one chooses the same. By chance if not given.
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) seed: Option<u64>,
+
+    /// How to show what was found.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: DrillFormat,
+
+    #[command(flatten)]
+    pub(crate) cache: CacheDir,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DrillFormat {
+    /// Text for people.
+    #[default]
+    Text,
+    /// One JSON object.
+    Json,
+    /// A picture.
+    Svg,
+}
+
 /// Show a component's imports and exports as WIT.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -442,6 +514,7 @@ impl Command {
             Self::Run(run) => run.events.format == Format::Json,
             Self::Check(check) => check.format == CheckFormat::Json,
             Self::Compile(compile) => compile.format == Format::Json,
+            Self::Drill(drill) => drill.format == DrillFormat::Json,
             Self::Inspect(inspect) => inspect.format == Format::Json,
             Self::Postmortem(postmortem) => postmortem.format == Format::Json,
             Self::Schema | Self::Completions(_) | Self::Worker(_) => false,

@@ -2,12 +2,14 @@
 
 mod check;
 mod compile;
+mod drill;
 mod inspect;
 mod postmortem;
 mod ps;
 mod reload;
 mod run;
 mod serve;
+mod table;
 mod worker;
 
 use std::path::{Path, PathBuf};
@@ -33,6 +35,7 @@ pub(crate) fn carry_out(command: Command) -> Result<u8, Failure> {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check::check(args).map(done),
         Command::Compile(args) => compile::compile(args).map(done),
+        Command::Drill(args) => drill::drill(&args),
         Command::Inspect(args) => inspect::inspect(&args).map(done),
         Command::Postmortem(args) => postmortem::postmortem(args).map(done),
         Command::Schema => schema().map(done),

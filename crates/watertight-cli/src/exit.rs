@@ -42,6 +42,7 @@ exits! {
     Done = 0, "done", "It did what was asked; a server was told to stop and drained.";
     Failed = 1, "failed", "`run`: the command said that it failed.";
     Usage = 2, "usage", "The arguments are wrong.";
+    Unmet = 3, "unmet", "`drill`: something was not as expected, or a load fails without any fault.";
     Rejected = 65, "rejected", "The app is not sound: its manifest, its files or how its components fit together. Every problem was shown.";
     NotFound = 66, "not-found", "There is no app at that path, or it cannot be read.";
     NoNode = 67, "no-node", "`ps`, `reload`: no node runs, or none of that name; or it does not answer.";

@@ -35,6 +35,11 @@ impl Failure {
         Self { told_problems: Some(problems), ..self }
     }
 
+    /// Arguments with these problems.
+    pub(crate) fn of_arguments(problems: Vec<Problem>) -> Self {
+        Self { exit: Exit::Usage, messages: Vec::new(), help: None, problems, told_problems: None }
+    }
+
     pub(crate) fn help(self, help: impl Into<String>) -> Self {
         Self { help: Some(help.into()), ..self }
     }
@@ -65,7 +70,7 @@ impl Failure {
                 render(&Said { message: message.clone(), help }, look, &mut text);
             }
         }
-        if !self.problems.is_empty() {
+        if !self.problems.is_empty() && self.exit == Exit::Rejected {
             let errors = self.problems.iter().filter(|problem| problem.is_error()).count();
             let plural = if errors == 1 { "" } else { "s" };
             text.push_str(&format!("{errors} problem{plural}: the app cannot run\n"));

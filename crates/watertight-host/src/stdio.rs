@@ -199,8 +199,10 @@ impl LineBuffer {
 
     fn end_line(&mut self) {
         let line = self.partial.strip_suffix(b"\r").unwrap_or(&self.partial);
-        self.budget.reporter.log(self.stream, String::from_utf8_lossy(line).into_owned());
+        let line = String::from_utf8_lossy(line).into_owned();
+        // Before it is told: a sink that panics must not be told again when the cell goes.
         self.partial.clear();
+        self.budget.reporter.log(self.stream, line);
     }
 }
 

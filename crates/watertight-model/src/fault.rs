@@ -65,8 +65,8 @@ pub struct FaultPlan {
     rules: Vec<Rule>,
     /// For each edge, the rule that its calls follow.
     edges: Vec<Option<usize>>,
-    /// For each component, the rule that calls from outside follow.
-    roots: Vec<Option<usize>>,
+    /// For each component, the rule that other calls of it follow.
+    components: Vec<Option<usize>>,
 }
 
 /// What befalls the calls of one target.
@@ -89,6 +89,8 @@ enum Target {
 pub enum Stream {
     /// Those over an edge.
     Edge(EdgeId),
+    /// Those that are made of a component in place of calls that failed.
+    Fallback(ComponentId),
     /// Those that enter a component from outside.
     Root(ComponentId),
 }
@@ -142,22 +144,26 @@ impl FaultPlan {
     /// What befalls the call with this number, counted from 0, if anything.
     #[must_use]
     pub fn fault(&self, stream: Stream, number: u64) -> Option<Fault> {
-        let (rule, salt) = match stream {
-            Stream::Edge(edge) => (self.edges.get(edge.0 as usize), u64::from(edge.0)),
-            Stream::Root(component) => (self.roots.get(component.0 as usize), u64::from(component.0) | 1 << 32),
+        let salt = match stream {
+            Stream::Edge(edge) => u64::from(edge.0),
+            Stream::Root(component) => u64::from(component.0) | 1 << 32,
+            Stream::Fallback(component) => u64::from(component.0) | 1 << 33,
         };
-        let rule = rule.copied().flatten()?;
-        self.rules[rule].mix.draw(mixed(mixed(self.seed ^ mixed(salt)).wrapping_add(number)))
+        self.rule(stream)?.mix.draw(mixed(mixed(self.seed ^ mixed(salt)).wrapping_add(number)))
     }
 
     /// Whether anything can befall calls of this stream.
     #[must_use]
     pub fn touches(&self, stream: Stream) -> bool {
+        self.rule(stream).is_some()
+    }
+
+    fn rule(&self, stream: Stream) -> Option<&Rule> {
         let rule = match stream {
             Stream::Edge(edge) => self.edges.get(edge.0 as usize),
-            Stream::Root(component) => self.roots.get(component.0 as usize),
+            Stream::Root(component) | Stream::Fallback(component) => self.components.get(component.0 as usize),
         };
-        rule.is_some_and(Option::is_some)
+        self.rules.get(rule.copied().flatten()?)
     }
 
     /// The seed: the same one gives the same faults.

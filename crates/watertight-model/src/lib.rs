@@ -30,6 +30,7 @@ pub mod breaker;
 pub mod budget;
 pub mod check;
 mod component_type;
+pub mod drill;
 pub mod event;
 pub mod failure;
 pub mod fault;

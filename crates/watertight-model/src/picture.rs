@@ -10,6 +10,7 @@ mod svg;
 
 use std::{collections::BTreeMap, time::Duration};
 
+pub(crate) use self::svg::{escaped, text_width};
 pub use self::{dot::dot, svg::svg};
 use crate::{
     app::{App, Component, ComponentId, OnFailure},
@@ -110,7 +111,7 @@ fn spending(component: &Component) -> String {
 }
 
 /// A text cut to a number of characters.
-fn cut(text: &str, most: usize) -> String {
+pub(crate) fn cut(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.to_owned();
     }

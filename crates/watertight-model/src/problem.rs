@@ -67,6 +67,8 @@ codes! {
     Repeated = "repeated",
     /// Not a fault that can be injected.
     BadFault = "bad-fault",
+    /// Not an expectation of a drill.
+    BadExpectation = "bad-expectation",
     /// Not a route.
     BadRoute = "bad-route",
     /// Two triggers with the same route.

@@ -51,7 +51,7 @@ pub(crate) struct Passed {
     pub(crate) attempts: u32,
     /// How the fallback fared, if it was called.
     pub(crate) fallback: Option<Outcome>,
-    /// What a drill did to the last attempt.
+    /// What a drill did to the last attempt that it did something to.
     pub(crate) injected: Option<FaultKind>,
 }
 
@@ -87,14 +87,15 @@ impl Airlock {
         deadline: Moment,
     ) -> Passed {
         let mut arguments = arguments;
-        let (mut tries, mut attempts) = (0, 0);
+        let (mut tries, mut attempts, mut injected) = (0, 0, None);
         let failed = loop {
             let later = self.stages_after(tries);
             let until = share(callee, deadline, later + 1);
             let next = if later > 0 { arguments.again() } else { None };
             tries += 1;
             let attempt = self.attempt(callee, caller, tree, arguments, until, &mut attempts).await;
-            let passed = Passed { attempts, ..Passed::once(attempt) };
+            injected = attempt.injected.or(injected);
+            let passed = Passed { attempts, injected, ..Passed::once(attempt) };
             let (Some(next), Err(error)) = (next, &passed.result) else { return passed };
             arguments = next;
             if !self.tries_again(error, tries, deadline).await {
@@ -194,6 +195,7 @@ impl Passed {
     /// A call that failed, and what the fallback made of it.
     fn or(mut self, stood_in: Attempt) -> Self {
         self.fallback = Some(outcome(&stood_in.result));
+        self.injected = stood_in.injected.or(self.injected);
         self.result = match (self.result, stood_in.result) {
             (Err(error), Err(other)) => {
                 Err(CallError { detail: format!("{}; its fallback failed too: {other}", error.detail), ..error })

@@ -277,6 +277,8 @@ async fn serve<T: CellData>(
             Err(unused) => (Some(unused.cell), None),
         };
     }
+    // The root call may end before this does: without ticks a guest that spins would keep the thread for ever.
+    let _busy = tree.app.engines().busy();
     cell.join(Arc::clone(&tree), job.deadline);
     if let Err(error) = cell.begin_tree(&tree, job.deadline).await {
         // What another call tree left behind broke it: this one has done nothing yet.

@@ -37,6 +37,7 @@ pub(crate) struct Faults {
 struct Armed {
     plan: Arc<FaultPlan>,
     edges: Box<[AtomicU64]>,
+    fallbacks: Box<[AtomicU64]>,
     roots: Box<[AtomicU64]>,
 }
 
@@ -45,8 +46,8 @@ impl Faults {
     pub(crate) fn set(&self, app: &App, plan: Option<FaultPlan>) {
         let counts = |count| std::iter::repeat_with(AtomicU64::default).take(count).collect();
         let armed = plan.map(|plan| {
-            let (edges, roots) = (counts(app.edges.len()), counts(app.components.len()));
-            Arc::new(Armed { plan: Arc::new(plan), edges, roots })
+            let (edges, fallbacks) = (counts(app.edges.len()), counts(app.components.len()));
+            Arc::new(Armed { plan: Arc::new(plan), edges, fallbacks, roots: counts(app.components.len()) })
         });
         let mut place = self.armed.write();
         self.set.store(armed.is_some(), Ordering::Relaxed);
@@ -68,6 +69,7 @@ impl Faults {
         let armed = self.armed.read().clone()?;
         let count = match stream {
             Stream::Edge(edge) => armed.edges.get(edge.0 as usize),
+            Stream::Fallback(component) => armed.fallbacks.get(component.0 as usize),
             Stream::Root(component) => armed.roots.get(component.0 as usize),
         };
         armed.plan.fault(stream, count?.fetch_add(1, Ordering::Relaxed))

@@ -79,7 +79,7 @@ pub(crate) struct Callable {
     /// The smallest of the function's own deadline, the edge's and the callee's.
     pub(crate) deadline: Duration,
     /// From where drills draw its faults.
-    faults: Option<Stream>,
+    faults: Stream,
 }
 
 impl EdgeFunction {
@@ -179,7 +179,7 @@ impl Callable {
         deadline: Moment,
         began: Moment,
     ) -> Attempt {
-        let fault = self.faults.and_then(|stream| tree.app.faults().draw(stream));
+        let fault = tree.app.faults().draw(self.faults);
         let result = self.carry(caller, tree, arguments, deadline, began, fault).await;
         Attempt { result, injected: fault.map(Fault::kind) }
     }

@@ -28,6 +28,8 @@
 pub mod admin;
 mod alone;
 mod control;
+pub mod drill;
+pub mod held;
 pub mod inspect;
 mod invoke;
 mod node;

@@ -20,9 +20,11 @@ use watertight_model::{
     app::{App, Component, ComponentId, SourceKind, Wall},
     event::{EventSink, NoSink},
     failure::CallError,
+    fault::FaultPlan,
     grant::DirMode,
     health::ComponentHealth,
     problem::Problem,
+    usage::Usage,
 };
 use watertight_observe::Tally;
 use watertight_runtime::{
@@ -231,6 +233,23 @@ impl Node {
     #[must_use]
     pub fn pools(&self) -> &[PoolPlan] {
         self.compiled.pools()
+    }
+
+    /// What the cells use, by component.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        self.running.usage()
+    }
+
+    /// Calls that begin from now on suffer the faults of this plan, or none: see [`crate::drill`].
+    pub fn set_faults(&self, plan: Option<FaultPlan>) {
+        self.running.set_faults(plan);
+    }
+
+    /// The faults that calls suffer.
+    #[must_use]
+    pub fn faults(&self) -> Option<Arc<FaultPlan>> {
+        self.running.faults()
     }
 
     /// What tells how this node is, counted by the tally that its events go through. It does not keep the node running.

@@ -5,18 +5,20 @@
 
 use std::{fmt, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use http::{Request, Response};
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Empty};
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 use watertight_host::{
     HostCell,
-    http::{AnswerBody, Handler as GuestHandler},
+    http::{self as guest_http, AnswerBody, Handler as GuestHandler},
 };
 use watertight_ingress::{
     Access, Arrival, Drain, Drained, Handler, HttpConfig, HttpServer, Refusal, RequestBody, RouteError, Router,
     TlsConfig, TlsError,
 };
-use watertight_model::event::Event;
+use watertight_model::event::{Event, TreeId};
 use watertight_runtime::RunningApp;
 
 use crate::supervisor::{ListenError, Listeners, parse_address};
@@ -90,6 +92,27 @@ impl Site {
         Ok(Self { router, handlers: Handlers { running: running.clone(), routes, after } })
     }
 
+    /// Answers a request that came over no connection, to its last byte.
+    pub(crate) async fn answer(&self, request: Request<Empty<Bytes>>) -> Answered {
+        let Some(route) = self.router.find(request.uri().path()) else {
+            return Answered { tree: None, status: Refusal::NoRoute.answer().0, whole: true };
+        };
+        let number = route.0 as usize;
+        let route = &self.handlers.routes[number];
+        let root = match self.handlers.running.enter_by(number).await {
+            Ok(root) => root,
+            Err(error) => return Answered { tree: None, status: Refusal::from(&error).answer().0, whole: true },
+        };
+        let tree = Some(root.tree());
+        match guest_http::serve(root, route.handler, request, false, &self.handlers.after).await {
+            Ok(response) => {
+                let status = response.status();
+                Answered { tree, status, whole: to_the_end(response.into_body()).await }
+            }
+            Err(error) => Answered { tree, status: refusal(&error).answer().0, whole: true },
+        }
+    }
+
     /// A server for this site.
     #[must_use]
     pub fn server(self, http: HttpConfig, tls: Option<&TlsConfig>) -> HttpServer<impl Handler + use<>> {
@@ -141,6 +164,35 @@ impl fmt::Debug for Site {
     }
 }
 
+/// What became of a request that came over no connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Answered {
+    /// Its call tree, if it had one.
+    pub(crate) tree: Option<TreeId>,
+    pub(crate) status: StatusCode,
+    /// Whether the answer was there to its last byte.
+    pub(crate) whole: bool,
+}
+
+/// Reads a body to its end, and says whether that was where it should be.
+async fn to_the_end(mut body: AnswerBody) -> bool {
+    while let Some(frame) = body.frame().await {
+        if frame.is_err() {
+            return false;
+        }
+    }
+    true
+}
+
+fn refusal(error: &guest_http::ServeError) -> Refusal {
+    match error {
+        guest_http::ServeError::Call(error) => Refusal::from(error),
+        guest_http::ServeError::NoAnswer => Refusal::BadAnswer("the guest ended without an answer"),
+        guest_http::ServeError::Refused(_) => Refusal::BadAnswer("the guest answered with an error"),
+        guest_http::ServeError::NoHost => Refusal::Malformed("no host"),
+    }
+}
+
 struct Handlers {
     running: RunningApp<HostCell>,
     routes: Vec<Route>,
@@ -155,21 +207,14 @@ impl Handler for Handlers {
     type Body = AnswerBody;
 
     async fn handle(&self, arrival: Arrival, request: Request<RequestBody>) -> Result<Response<AnswerBody>, Refusal> {
-        use watertight_host::http::{ServeError as GuestError, serve};
-
         let route = &self.routes[arrival.route.0 as usize];
         let root = self.running.enter_by(arrival.route.0 as usize).await.map_err(|error| {
             tracing::debug!(%error, "not admitted");
             Refusal::from(&error)
         })?;
-        serve(root, route.handler, request, arrival.secure, &self.after).await.map_err(|error| {
+        guest_http::serve(root, route.handler, request, arrival.secure, &self.after).await.map_err(|error| {
             tracing::debug!(%error, "no answer");
-            match &error {
-                GuestError::Call(error) => Refusal::from(error),
-                GuestError::NoAnswer => Refusal::BadAnswer("the guest ended without an answer"),
-                GuestError::Refused(_) => Refusal::BadAnswer("the guest answered with an error"),
-                GuestError::NoHost => Refusal::Malformed("no host"),
-            }
+            refusal(&error)
         })
     }
 

@@ -11,6 +11,7 @@ use watertight_model::budget::ByteSize;
 
 use crate::{
     args::{Format, Ps},
+    commands::table::table,
     exit::Exit,
     failure::Failure,
     nodes, terminal,
@@ -127,25 +128,6 @@ fn component(component: &ComponentStatus) -> Vec<String> {
         component.ejected.to_string(),
         if usage.is_empty() { "-".to_owned() } else { usage.join("  ") },
     ]
-}
-
-/// Columns as wide as what is in them; numbers and words alike start at the left.
-fn table(text: &mut String, head: &[&str], rows: impl Iterator<Item = Vec<String>>) {
-    let rows: Vec<_> = rows.collect();
-    let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column)).map(String::len);
-        cells.chain([head[column].len()]).max().unwrap_or(0)
-    };
-    let widths: Vec<_> = (0..head.len()).map(width).collect();
-    let mut line = |cells: &[&str]| {
-        let padded = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-        let joined = padded.collect::<Vec<_>>().join("  ");
-        let _ = writeln!(text, "  {}", joined.trim_end());
-    };
-    line(head);
-    for row in &rows {
-        line(&row.iter().map(String::as_str).collect::<Vec<_>>());
-    }
 }
 
 /// A time, in its two largest units.

@@ -92,6 +92,7 @@ fn hinted(failure: Failure, args: &Run) -> Failure {
         Exit::Done
         | Exit::Failed
         | Exit::Usage
+        | Exit::Unmet
         | Exit::Rejected
         | Exit::NotFound
         | Exit::NoNode

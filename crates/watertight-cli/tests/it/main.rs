@@ -5,6 +5,7 @@ mod check;
 mod client;
 mod disk;
 mod documents;
+mod drill;
 mod errors;
 mod files;
 mod limits;

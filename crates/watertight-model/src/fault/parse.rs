@@ -54,8 +54,8 @@ impl FaultPlan {
             own.or_else(|| rule(Target::Component(edge.exporter)))
         });
         let edges = edges.collect();
-        let roots = app.components.iter().map(|component| rule(Target::Component(component.id))).collect();
-        Self { seed, rules, edges, roots }
+        let components = app.components.iter().map(|component| rule(Target::Component(component.id))).collect();
+        Self { seed, rules, edges, components }
     }
 }
 

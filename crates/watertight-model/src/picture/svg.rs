@@ -365,7 +365,7 @@ fn write_box(out: &mut String, app: &App, component: &Component, at: Place) -> s
 }
 
 /// How wide a text will be at most: fonts differ, and boxes must hold it in all of them.
-fn text_width(text: &str, size: f64) -> f64 {
+pub(crate) fn text_width(text: &str, size: f64) -> f64 {
     text.chars()
         .map(|c| match c {
             'i' | 'j' | 'l' | '.' | ',' | ':' | '/' | ' ' | '|' | '\'' | '[' | ']' | '·' => 0.38,
@@ -379,7 +379,7 @@ fn text_width(text: &str, size: f64) -> f64 {
 }
 
 /// Text for XML: escaped, and without the characters that XML cannot hold.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

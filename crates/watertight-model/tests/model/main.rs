@@ -3,6 +3,7 @@
 mod apps;
 mod blast;
 mod breaker;
+mod drill;
 mod fault;
 mod graph;
 mod hostile;

@@ -499,6 +499,7 @@ fn every_kind_of_problem_has_a_case() {
         .flat_map(|(_, manifest, components)| apps::check(manifest, components).1)
         .map(|problem| problem.code())
         .chain(crate::fault::codes())
+        .chain(crate::drill::codes())
         .collect();
     let unseen: Vec<_> = Code::ALL.iter().filter(|code| !seen.contains(code)).map(|code| code.name()).collect();
     assert!(unseen.is_empty(), "no case for {unseen:?}");

@@ -273,7 +273,7 @@ impl Placing<'_> {
             edge: edge.id,
             function: id,
             callee: Callable {
-                faults: Some(Stream::Edge(edge.id)),
+                faults: Stream::Edge(edge.id),
                 ..self.callable(edge.exporter, &edge.export, name, spec)?
             },
             airlock: Airlock::new(
@@ -304,7 +304,12 @@ impl Placing<'_> {
     ) -> Result<Callable, EdgeError> {
         let budget = self.app.component(component).budget.deadline;
         let deadline = function.deadline.map_or(budget, |own| own.min(budget));
-        Ok(Callable { component, export: self.export(component, export, name)?, deadline, faults: None })
+        Ok(Callable {
+            component,
+            export: self.export(component, export, name)?,
+            deadline,
+            faults: Stream::Fallback(component),
+        })
     }
 
     /// Finds the function in its component, and gives it a slot in its cells.

@@ -10,6 +10,8 @@ use wasmtime::{
     component::__internal::{InterfaceType, LowerContext},
 };
 
+use crate::{failure::Interrupted, inject::Injected};
+
 use super::{
     frame::{self, Frame},
     handles::Handle,
@@ -257,7 +259,7 @@ fn handle<T: 'static>(
 fn allocate<T: 'static>(cx: &mut LowerContext<'_, T>, align: usize, size: usize) -> wasmtime::Result<usize> {
     match cx.realloc(0, 0, u32::try_from(align)?, size) {
         Ok(pointer) => Ok(pointer),
-        Err(error) if error.is::<wasmtime::Trap>() || error.is::<crate::failure::Interrupted>() => Err(error),
+        Err(error) if error.is::<wasmtime::Trap>() || error.is::<Interrupted>() || error.is::<Injected>() => Err(error),
         Err(error) => Err(Malformed::Realloc(error.to_string()).into()),
     }
 }

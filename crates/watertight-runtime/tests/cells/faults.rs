@@ -15,6 +15,11 @@ use crate::bare::{self, Harness};
 
 /// A caller and a callee that answers `n + 1`, for WASI 0.2 or with component-model async.
 fn pair(asynchronous: bool, keys: &str) -> Harness {
+    pair_with(asynchronous, keys, "")
+}
+
+/// The same, but the callee does something before it answers `run`.
+fn pair_with(asynchronous: bool, keys: &str, before: &str) -> Harness {
     let func = if asynchronous { "async func" } else { "func" };
     let wit = format!(
         "package a:b;
@@ -25,14 +30,16 @@ fn pair(asynchronous: bool, keys: &str) -> Harness {
     let callee = guest::component(
         &wit,
         "callee",
-        r#"(module
+        &r#"(module
             (memory (export "memory") 1)
             (func $more (param i32) (result i32) (i32.add (local.get 0) (i32.const 1)))
             (func (export "a:b/i#run") (param i32) (result i32)
+                BEFORE
                 (i32.store (i32.const 0) (i32.const 0))
                 (i32.store (i32.const 4) (call $more (local.get 0)))
                 (i32.const 0))
-            (func (export "a:b/i#plain") (param i32) (result i32) (call $more (local.get 0))))"#,
+            (func (export "a:b/i#plain") (param i32) (result i32) (call $more (local.get 0))))"#
+            .replace("BEFORE", before),
     );
     let relay = guest::component(
         &wit,
@@ -158,6 +165,16 @@ async fn a_call_from_outside_suffers_the_faults_of_its_component() {
             assert_eq!(ends(&app, &events), expected, "{named}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_spinning_cell_with_a_task_of_its_own_ends_although_its_caller_is_gone() {
+    let app = pair_with(true, "budget = { cpu = \"100ms\", deadline = \"1m\" }", "(loop $again (br $again))");
+    let cut = tokio::time::timeout(Duration::from_millis(10), run(&app, "caller")).await;
+    assert!(cut.is_err(), "{cut:?}");
+    // Long enough for the clock of the guests to stop, if nobody kept it going.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(ends(&app, &app.events.take()).len(), 1, "its cell is gone");
 }
 
 #[tokio::test]
