@@ -11,6 +11,7 @@ mod fused;
 mod groups;
 mod policy;
 mod resolve;
+mod scope;
 mod trigger;
 
 use std::{

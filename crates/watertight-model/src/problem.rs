@@ -131,6 +131,8 @@ codes! {
     UnknownMember = "unknown-member",
     /// A member, or a setting, that makes sense only of residents.
     NotResident = "not-resident",
+    /// A component for the whole node that cannot be reached from other processes.
+    NodeScope = "node-scope",
     /// A member of two groups.
     TwoGroups = "two-groups",
     /// A component and a group of one name.

@@ -33,7 +33,9 @@ use crate::{
 /// How a component's residents are kept. It means something only where the lifetime is [`Lifetime::Resident`].
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Residence {
-    /// How many cells there are, per worker.
+    /// Whether each worker has its own, or the node has them once.
+    pub scope: Scope,
+    /// How many cells there are, per worker or in the node.
     pub instances: u32,
     /// Which ends are followed by a restart.
     pub restart: Restart,
@@ -43,6 +45,17 @@ pub struct Residence {
     pub backoff: Backoff,
     /// When a cell is replaced that has not failed.
     pub recycle: Recycle,
+}
+
+/// How often a resident component is there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scope {
+    /// Every worker has its own cells of it.
+    #[default]
+    Worker,
+    /// One worker of the node has its cells, and the others call it there.
+    Node,
 }
 
 /// Which ends of a cell are followed by a restart.
@@ -152,6 +165,7 @@ pub struct Supervision {
 impl Default for Residence {
     fn default() -> Self {
         Self {
+            scope: Scope::default(),
             instances: 1,
             restart: Restart::default(),
             intensity: Intensity::default(),
@@ -214,6 +228,12 @@ impl Component {
     #[must_use]
     pub fn is_resident(&self) -> bool {
         self.lifetime == Lifetime::Resident && self.wall == Wall::Cell
+    }
+
+    /// Whether one worker of the node has its cells for all.
+    #[must_use]
+    pub fn is_for_the_node(&self) -> bool {
+        self.is_resident() && self.residence.scope == Scope::Node
     }
 
     /// How many calls can run in it at once: a resident without component-model async has one call in each of its cells.

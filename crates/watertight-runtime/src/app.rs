@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Weak},
+    sync::{Arc, OnceLock, Weak},
 };
 
 use wasmtime::{
@@ -16,6 +16,7 @@ use watertight_model::{
     failure::CallError,
     fault::FaultPlan,
     health::ComponentHealth,
+    supervision::Scope,
     usage::{ComponentUsage, Usage},
 };
 
@@ -25,6 +26,7 @@ use crate::{
     clock::Moment,
     compile::{self, CompileError, Needs},
     engine::{self, EngineKind, Engines},
+    ferry::Ferry,
     gate::Gate,
     health,
     host::{CellData, Host},
@@ -52,7 +54,7 @@ pub struct CompiledApp {
 pub struct AppView<T: CellData>(Weak<LoadedApp<T>>);
 
 /// An app whose components can be entered. Clones share it; when the last one goes, its resident cells do too.
-pub struct RunningApp<T: CellData>(Arc<LoadedApp<T>>);
+pub struct RunningApp<T: CellData>(pub(crate) Arc<LoadedApp<T>>);
 
 pub(crate) struct LoadedApp<T: CellData> {
     model: Arc<App>,
@@ -63,10 +65,12 @@ pub(crate) struct LoadedApp<T: CellData> {
     host: Arc<dyn Host<T>>,
     events: Arc<dyn EventSink>,
     faults: Faults,
-    office: Office,
+    /// Who keeps the residents of this process, and who those that the node has once.
+    offices: [Office; 2],
     /// Residents whose resources a call tree may hold.
     binding: Vec<ComponentId>,
     archive: Option<Arc<Archive>>,
+    ferry: OnceLock<Arc<dyn Ferry>>,
 }
 
 /// One component of a loaded app.
@@ -195,9 +199,9 @@ impl CompiledApp {
         let engines = Engines::start(&self.pools, self.morgue.is_some())
             .map_err(|error| vec![LoadError::Engine { engine: first, error }])?;
         let components = self.load(&engines)?;
-        let office = Office::new(&self.app);
+        let offices = [Office::new(&self.app, Scope::Worker), Office::new(&self.app, Scope::Node)];
         let mut crossing = Types::new();
-        let linked = self.link_all(&components, &*host, &office, &mut crossing);
+        let linked = self.link_all(&components, &*host, &offices, &mut crossing);
         if linked.is_err() {
             components.iter().for_each(forget_plans);
         }
@@ -219,9 +223,10 @@ impl CompiledApp {
             host,
             events,
             faults: Faults::default(),
-            office,
+            offices,
             binding,
             archive,
+            ferry: OnceLock::new(),
         })))
     }
 
@@ -230,7 +235,7 @@ impl CompiledApp {
         &self,
         components: &[Component],
         host: &dyn Host<T>,
-        office: &Office,
+        offices: &[Office; 2],
         crossing: &mut Types,
     ) -> Result<Vec<Loaded<T>>, Vec<LoadError>> {
         let mut exports: Vec<Vec<ExportedFunction>> = vec![Vec::new(); components.len()];
@@ -262,7 +267,7 @@ impl CompiledApp {
                     pre,
                     exports,
                     gate: Gate::new(spec.calls_at_once(), spec.budget.queue),
-                    residents: Residents::new(spec.residence.recycle, office.teller()),
+                    residents: Residents::new(spec.residence.recycle, offices[of(spec.residence.scope)].teller()),
                     living: Arc::default(),
                     driven: self.needs[spec.id.0 as usize].asynchronous,
                 })
@@ -313,6 +318,14 @@ impl CompiledApp {
         host.link(spec, &mut linker).map_err(failed)?;
         membrane::link(&mut linker, &self.app, spec, components, exports, ids, crossing)?;
         linker.instantiate_pre(component).map_err(failed)
+    }
+}
+
+/// Which of the two offices keeps the residents of a scope.
+fn of(scope: Scope) -> usize {
+    match scope {
+        Scope::Worker => 0,
+        Scope::Node => 1,
     }
 }
 
@@ -426,17 +439,30 @@ impl<T: CellData> RunningApp<T> {
     /// last as long as the app. What is not warmed begins with the first call.
     pub async fn warm(&self) {
         Office::begin(&self.0);
-        self.0.office.ready().await;
+        self.0.office(Scope::Worker).ready().await;
+        if self.0.keeps() {
+            self.0.office(Scope::Node).ready().await;
+        }
+    }
+
+    /// Starts the residents that were not started yet, and waits for nothing: those that the node has once, when this process comes to
+    /// have them. Needs a Tokio runtime.
+    pub fn begin(&self) {
+        Office::begin(&self.0);
     }
 
     /// Stops the residents, in the reverse of the order of their start: each finishes the calls it has, for some seconds.
     pub async fn stop(&self) {
-        self.0.office.stop().await;
+        self.0.office(Scope::Worker).stop().await;
+        self.0.office(Scope::Node).stop().await;
     }
 
     /// Waits until the app as a whole has given up on its residents, by the intensity that the manifest gives it.
     pub async fn down(&self) {
-        self.0.office.down().await;
+        tokio::select! {
+            () = self.0.office(Scope::Worker).down() => {}
+            () = self.0.office(Scope::Node).down() => {}
+        }
     }
 
     /// How each component is.
@@ -526,8 +552,13 @@ impl<T: CellData> LoadedApp<T> {
         &self.faults
     }
 
-    pub(crate) fn office(&self) -> &Office {
-        &self.office
+    pub(crate) fn office(&self, scope: Scope) -> &Office {
+        &self.offices[of(scope)]
+    }
+
+    /// Whether this process has the components that the node has once.
+    pub(crate) fn keeps(&self) -> bool {
+        self.ferry.get().is_none_or(|ferry| ferry.is_here())
     }
 
     pub(crate) fn binding(&self) -> &[ComponentId] {
@@ -537,6 +568,19 @@ impl<T: CellData> LoadedApp<T> {
     /// What postmortems need, where they are kept.
     pub(crate) fn archive(&self) -> Option<&Arc<Archive>> {
         self.archive.as_ref()
+    }
+
+    pub(crate) fn set_ferry(&self, ferry: Arc<dyn Ferry>) {
+        // There is one: a second would take the calls of the first.
+        let _ = self.ferry.set(ferry);
+    }
+
+    /// What takes calls of a component to another process, if they go there.
+    pub(crate) fn ferry(&self, component: ComponentId) -> Option<&Arc<dyn Ferry>> {
+        if !self.spec(component).is_for_the_node() {
+            return None;
+        }
+        self.ferry.get().filter(|ferry| !ferry.is_here())
     }
 
     pub(crate) fn engines(&self) -> &Engines {

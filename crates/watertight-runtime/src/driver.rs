@@ -225,7 +225,7 @@ impl Done {
 }
 
 /// How much later than the driver its caller gives up.
-const GRACE: Duration = Duration::from_millis(5);
+pub(crate) const GRACE: Duration = Duration::from_millis(5);
 
 /// The driver's task.
 async fn drive<T: CellData>(

@@ -12,7 +12,7 @@ use watertight_model::{
 use crate::{app::LoadedApp, clock::Moment, host::CellData};
 
 pub(crate) fn of<T: CellData>(app: &LoadedApp<T>, spec: &Component) -> ComponentHealth {
-    let (states, standing, record) = app.office().look(|steward| {
+    let (states, standing, record) = app.office(spec.residence.scope).look(|steward| {
         let states: Vec<_> = steward.states(spec.id).collect();
         (states, steward.standing(spec.id), steward.record(spec.id))
     });

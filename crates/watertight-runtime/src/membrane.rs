@@ -10,6 +10,7 @@
 //! another's, [`pump`] carries streams and futures, [`template`] makes the values that a manifest sets, [`text`] shows values to people, [`raw`] is how
 //! Wasmtime calls all this, and [`link`] puts it in place when an app is loaded.
 
+mod foreign;
 mod frame;
 mod handles;
 mod lift;
@@ -37,6 +38,7 @@ use watertight_model::{
 
 pub use self::link::{EdgeError, Uncarried};
 pub(crate) use self::{
+    foreign::admit,
     frame::Frame,
     handles::{Entry, Lent, Proxy, StoreAccess, Undertaker, discard, maker, pack, restore, take_back, unpack},
     link::{ExportedFunction, ResourceIds, TypedExport, link},

@@ -138,7 +138,7 @@ impl<T: CellData> Root<T> {
 }
 
 /// The end of a root call that was given up at lower priority.
-fn late<T: CellData, R>(tree: &Tree<T>) -> Result<R, CallError> {
+pub(crate) fn late<T: CellData, R>(tree: &Tree<T>) -> Result<R, CallError> {
     Err(failure::budget(FailureKind::Deadline, tree.app.spec(tree.root)))
 }
 

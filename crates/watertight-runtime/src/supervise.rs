@@ -21,10 +21,10 @@ use tokio::{
     time::Instant,
 };
 use watertight_model::{
-    app::{App, Component, ComponentId},
+    app::{App, ComponentId},
     event::Event,
     failure::{CallError, FailureKind},
-    supervision::{Chance, Deed, End, Finish, Happened, Instance, Run, Steward},
+    supervision::{Chance, Deed, End, Finish, Happened, Instance, Run, Scope, Steward},
 };
 
 use crate::{
@@ -63,12 +63,12 @@ pub(crate) enum Progress {
 }
 
 impl Office {
-    pub(crate) fn new(app: &App) -> Self {
+    pub(crate) fn new(app: &App, scope: Scope) -> Self {
         let (tell, told) = mpsc::unbounded_channel();
-        let any = app.components.iter().any(Component::is_resident);
+        let any = app.components.iter().any(|spec| spec.is_resident() && spec.residence.scope == scope);
         let progress = watch::Sender::new(if any { Progress::Starting } else { Progress::Ready });
         Self {
-            steward: Mutex::new(Steward::new(app)),
+            steward: Mutex::new(Steward::new(app, scope)),
             told: Arc::new(tokio::sync::Mutex::new(told)),
             tell,
             kept: AtomicBool::new(!any),
@@ -82,9 +82,16 @@ impl Office {
         self.tell.clone()
     }
 
-    /// Begins, if it has not begun.
+    /// Begins, if it has not begun: with what the node has once, if this process has it.
     pub(crate) fn begin<T: CellData>(app: &Arc<LoadedApp<T>>) {
-        let office = app.office();
+        Self::begin_of(app, Scope::Worker);
+        if app.keeps() {
+            Self::begin_of(app, Scope::Node);
+        }
+    }
+
+    fn begin_of<T: CellData>(app: &Arc<LoadedApp<T>>, scope: Scope) {
+        let office = app.office(scope);
         if office.kept.load(Ordering::Acquire) {
             return;
         }
@@ -92,7 +99,7 @@ impl Office {
         if let Ok(told) = Arc::clone(&office.told).try_lock_owned() {
             office.kept.store(true, Ordering::Release);
             // Made here, so that it says so if the runtime ends before the task had a turn.
-            let hands = Hands::new(Arc::downgrade(app));
+            let hands = Hands::new(Arc::downgrade(app), scope);
             tokio::spawn(keep(hands, told));
         }
     }
@@ -145,6 +152,7 @@ async fn keep<T: CellData>(mut hands: Hands<T>, mut told: OwnedMutexGuard<mpsc::
 /// What carries out deeds: the cells that start, and those that were told to stop.
 struct Hands<T: CellData> {
     app: Weak<LoadedApp<T>>,
+    scope: Scope,
     starting: JoinSet<Result<Box<Cell<T>>, CallError>>,
     starts: HashMap<Id, Start>,
     /// When to cut whom, in that order.
@@ -166,9 +174,10 @@ struct Start {
 }
 
 impl<T: CellData> Hands<T> {
-    fn new(app: Weak<LoadedApp<T>>) -> Self {
+    fn new(app: Weak<LoadedApp<T>>, scope: Scope) -> Self {
         Self {
             app,
+            scope,
             starting: JoinSet::new(),
             starts: HashMap::new(),
             hurried: VecDeque::new(),
@@ -181,7 +190,7 @@ impl<T: CellData> Hands<T> {
 
     /// Lets the steward decide, and does what it says; says whether it is over.
     fn act(&mut self, app: &Arc<LoadedApp<T>>, happened: Happened) -> bool {
-        let office = app.office();
+        let office = app.office(self.scope);
         self.steps += 1;
         let bits = self.chance.hash_one(self.steps);
         let chance = Chance::from_bits(u32::try_from(bits >> 32).unwrap_or(0));
@@ -293,7 +302,7 @@ impl<T: CellData> Drop for Hands<T> {
     /// Its runtime has gone, if it was not over: the next task finds that what was starting never came.
     fn drop(&mut self) {
         let Some(app) = self.app.upgrade().filter(|_| !self.over) else { return };
-        let office = app.office();
+        let office = app.office(self.scope);
         for Start { run, stopped, .. } in self.starts.values() {
             let lost = if *stopped { Happened::Gone(*run) } else { Happened::Ended(*run, End::CutOff) };
             let _ = office.tell.send(lost);

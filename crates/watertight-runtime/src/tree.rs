@@ -29,6 +29,7 @@ use crate::{
     cut::Cut,
     driver::{Answer, Borrowed, Done, Driver, Work},
     failure,
+    ferry::{self, Ferry},
     gate::Admitted,
     host::CellData,
     inject::Sabotage,
@@ -115,6 +116,14 @@ pub(crate) enum Callee<'t, T: CellData> {
         driver: Chosen<'t, T>,
         component: ComponentId,
         tree: &'t Arc<Tree<T>>,
+        sabotage: Option<Sabotage>,
+        _admitted: Admitted<'t>,
+    },
+    /// It is in another process.
+    Away {
+        ferry: &'t Arc<dyn Ferry>,
+        component: ComponentId,
+        tree: &'t Tree<T>,
         sabotage: Option<Sabotage>,
         _admitted: Admitted<'t>,
     },
@@ -338,8 +347,22 @@ impl<T: CellData> Tree<T> {
         Some(Callee::Lent(Loan { cell: Some(cell), tree: self, component, home: Home::Tree }))
     }
 
-    /// Gets the cell that a call of this tree goes to: the one that made a resource among its arguments, if any did.
+    /// Gets the cell that a call of this tree goes to, wherever it is: the one that made a resource among its arguments, if any did.
     pub(crate) async fn callee(
+        self: &Arc<Self>,
+        component: ComponentId,
+        errand: Errand,
+        deadline: Moment,
+    ) -> Result<Callee<'_, T>, CallError> {
+        let Some(ferry) = self.app.ferry(component) else { return self.callee_here(component, errand, deadline).await };
+        let refused = |kind| failure::budget(kind, self.app.spec(component));
+        // So many calls are under way from here at most, and the others wait here. It counts them all where it is.
+        let admitted = self.app.component(component).gate.enter(deadline).await.map_err(refused)?;
+        Ok(Callee::Away { ferry, component, tree: self, sabotage: None, _admitted: admitted })
+    }
+
+    /// Gets the cell in this process that a call of this tree goes to.
+    pub(crate) async fn callee_here(
         self: &Arc<Self>,
         component: ComponentId,
         errand: Errand,
@@ -486,7 +509,7 @@ impl<T: CellData> Callee<'_, T> {
     pub(crate) fn sabotage(&mut self, with: Sabotage) {
         match self {
             Self::Lent(loan) => loan.sabotage(with),
-            Self::Driven { sabotage, .. } => *sabotage = Some(with),
+            Self::Driven { sabotage, .. } | Self::Away { sabotage, .. } => *sabotage = Some(with),
         }
     }
 
@@ -502,6 +525,10 @@ impl<T: CellData> Callee<'_, T> {
             Self::Driven { driver, tree, component, sabotage, .. } => {
                 let work = Work::Call(function.clone(), arguments, sabotage.take());
                 return Box::pin(tree.have_done(driver, *component, work, deadline)).await;
+            }
+            Self::Away { ferry, component, tree, sabotage, .. } => {
+                let sabotage = sabotage.take();
+                return Box::pin(ferry::carry(ferry, tree, *component, function, sabotage, arguments, deadline)).await;
             }
             Self::Lent(loan) => loan,
         };

@@ -206,6 +206,7 @@ impl Steward for Office {
             restarts: 0,
             generation: watched.generation,
             answers: true,
+            keeper: false,
             rss_bytes: resident_bytes(pid),
         };
         self.about.node(shown.iter().rev().map(worker).collect())

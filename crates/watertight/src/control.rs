@@ -12,7 +12,7 @@ use std::{collections::VecDeque, io};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::status::WorkerReport;
+use crate::{ferry::Placement, status::WorkerReport};
 
 /// The longest frame that a worker reads. It fits an empty socket buffer in one piece, so that it is sent whole or not at all.
 pub(crate) const MAX_TO_WORKER: usize = 16 << 10;
@@ -31,6 +31,12 @@ pub(crate) enum ToWorker {
         /// The worker's number.
         worker: u32,
     },
+    /// Have the components that the node has once.
+    Keep,
+    /// Another worker calls those over the socket that comes with it.
+    Caller,
+    /// Call those over the socket that comes with it.
+    Keeper,
     /// Drain and end; there is no hurry, because another serves in its place.
     Retire,
     /// Answer this.
@@ -75,9 +81,12 @@ pub enum Answer {
 }
 
 /// What answers a worker's supervisor. It is asked on a thread of its own, whatever the guests are doing, and must not wait.
-pub trait Desk: Send + Sync + 'static {
+pub(crate) trait Desk: Send + Sync + 'static {
     /// Answers.
     fn answer(&self, ask: Ask) -> Answer;
+
+    /// Heeds who has the components that the node has once.
+    fn place(&self, placement: Placement);
 }
 
 /// A frame that must not be sent or read.

@@ -29,6 +29,7 @@ pub mod admin;
 mod alone;
 mod control;
 pub mod drill;
+mod ferry;
 pub mod held;
 pub mod inspect;
 mod invoke;
@@ -46,7 +47,7 @@ pub mod worker;
 
 pub use self::{
     alone::{Alone, AloneError},
-    control::{Answer, Ask, Desk},
+    control::{Answer, Ask},
     invoke::{Export, InvokeError, Val},
     node::{AppDown, CompiledNode, Node, NodeBuilder, NodeError, RunError},
     orders::{Orders, OrdersError, PostedOrders},

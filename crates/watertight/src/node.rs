@@ -32,6 +32,7 @@ use watertight_runtime::{
 };
 
 use crate::{
+    ferry::{NodeFerry, Quayside},
     inspect::inspect,
     invoke::{self, Export, InvokeError, Val},
     postmortem::Postmortems,
@@ -275,6 +276,13 @@ impl Node {
     #[must_use]
     pub fn health(&self) -> Vec<ComponentHealth> {
         self.running.health()
+    }
+
+    /// What takes calls of components that a node has once to the process that has them.
+    pub(crate) fn ferry(&self) -> Arc<NodeFerry> {
+        let ferry = NodeFerry::new(Arc::clone(self.app()), self.running.view());
+        self.running.set_ferry(Arc::new(Quayside(Arc::clone(&ferry))));
+        ferry
     }
 
     /// Every function that can be invoked.

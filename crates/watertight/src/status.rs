@@ -97,6 +97,9 @@ pub struct WorkerStatus {
     pub generation: u32,
     /// Whether it answered in time.
     pub answers: bool,
+    /// Whether it has the components that the node has once.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keeper: bool,
     /// What it has in memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rss_bytes: Option<u64>,
@@ -150,6 +153,8 @@ pub struct ComponentStatus {
     pub wall: String,
     /// `call`, `request` or `resident`.
     pub lifetime: String,
+    /// `worker` or `node`: whether each worker has its own residents, or the node has them once.
+    pub scope: String,
     /// Cells that are alive.
     pub cells: u64,
     /// Cells that came to life.
@@ -230,6 +235,7 @@ impl Watch {
             name: spec.name.clone(),
             wall: spec.wall.to_string(),
             lifetime: spec.lifetime.to_string(),
+            scope: if spec.is_for_the_node() { "node" } else { "worker" }.to_owned(),
             cells: counts.started - counts.ended,
             started: counts.started,
             ejected: counts.ejected,
@@ -306,10 +312,23 @@ impl ComponentStatus {
 
     /// Adds the same component of another worker.
     fn add(&mut self, other: Self) {
-        let Self { name: _, wall, lifetime, cells, started, ejected, calls, failures, cancelled, denied, usage, edges } =
-            other;
+        let Self {
+            name: _,
+            wall,
+            lifetime,
+            scope,
+            cells,
+            started,
+            ejected,
+            calls,
+            failures,
+            cancelled,
+            denied,
+            usage,
+            edges,
+        } = other;
         // The newest version of the app has its say.
-        (self.wall, self.lifetime) = (wall, lifetime);
+        (self.wall, self.lifetime, self.scope) = (wall, lifetime, scope);
         self.cells += cells;
         self.started += started;
         self.ejected += ejected;

@@ -14,6 +14,7 @@
 
 mod handle;
 mod listen;
+mod placement;
 mod process;
 mod roster;
 mod seat;
@@ -34,6 +35,7 @@ use watertight_model::event::WorkerChange;
 
 use self::{
     handle::{Asked, Request},
+    placement::{Deed, Placement},
     process::Process,
     roster::{Edition, FIRST_EDITION, Finish, Happened, Order, ReloadEnd, Roster, Who},
 };
@@ -145,6 +147,9 @@ struct Hands<T> {
     programs: BTreeMap<Edition, WorkerProgram>,
     editions: Edition,
     processes: HashMap<Who, Process>,
+    /// Of what edition each of those is whose app has components that the node has once.
+    crew: HashMap<Who, Edition>,
+    placement: Placement,
     /// Who waits for the end of a reload.
     renewals: HashMap<Edition, oneshot::Sender<Renewal>>,
     watchers: JoinSet<()>,
@@ -165,6 +170,8 @@ impl<T: FnMut(u32, WorkerChange)> Hands<T> {
             programs: BTreeMap::from([(FIRST_EDITION, program)]),
             editions: FIRST_EDITION,
             processes: HashMap::new(),
+            crew: HashMap::new(),
+            placement: Placement::default(),
             renewals: HashMap::new(),
             watchers: JoinSet::new(),
             told,
@@ -183,7 +190,8 @@ impl<T: FnMut(u32, WorkerChange)> Hands<T> {
                     let process = self.processes.get(&sight.who);
                     let pid = process.map(|process| process.pid);
                     let answer = process.and_then(|process| process.ask(ask.clone()).ok());
-                    Asked { sight, pid, answer }
+                    let keeper = self.placement.keeps(sight.who);
+                    Asked { sight, pid, keeper, answer }
                 });
                 // Who asked may be gone.
                 let _ = reply.send(asked.collect());
@@ -204,7 +212,14 @@ impl<T: FnMut(u32, WorkerChange)> Hands<T> {
         while self.watchers.try_join_next().is_some() {}
         let mut news = VecDeque::from([happened]);
         while let Some(happened) = news.pop_front() {
-            let ended = if let Happened::Ended(who, _) = &happened { self.processes.remove(who) } else { None };
+            let ended = if let Happened::Ended(who, _) = &happened {
+                self.crew.remove(who);
+                let deeds = self.placement.leaves(*who);
+                self.place(deeds);
+                self.processes.remove(who)
+            } else {
+                None
+            };
             for order in roster.step(happened, Instant::now()) {
                 if let Order::Finish(finish) = order {
                     return Some(finish);
@@ -221,8 +236,12 @@ impl<T: FnMut(u32, WorkerChange)> Hands<T> {
             Order::Spawn(who, edition) => return self.spawn(who, edition),
             Order::Seat(who) => return Some(self.seat(who)),
             Order::CloseSocket(slot) => self.listeners.close(slot),
-            Order::Terminate(who) => self.signal(who, Signal::TERM),
+            Order::Terminate(who) => {
+                self.placement.drains(who);
+                self.signal(who, Signal::TERM);
+            }
             Order::Retire(who) => {
+                self.placement.drains(who);
                 let told = self.processes.get(&who).map(Process::retire);
                 if told.is_some_and(|told| told.is_err()) {
                     self.signal(who, Signal::TERM);
@@ -262,6 +281,9 @@ impl<T: FnMut(u32, WorkerChange)> Hands<T> {
         let Some(program) = self.programs.get(&edition) else { return failed(&"its orders are gone") };
         match Process::spawn(program, who, self.teller.clone(), &mut self.watchers) {
             Ok(process) => {
+                if program.for_the_node {
+                    self.crew.insert(who, edition);
+                }
                 self.processes.insert(who, process);
                 None
             }
@@ -270,6 +292,10 @@ impl<T: FnMut(u32, WorkerChange)> Hands<T> {
     }
 
     fn seat(&mut self, who: Who) -> Happened {
+        // Before its first request: what that calls must have a place.
+        let crew = self.crew.get(&who).copied();
+        let deeds = crew.map(|edition| self.placement.joins(edition, who)).unwrap_or_default();
+        self.place(deeds);
         let failed = |bound, why| Happened::SeatFailed { who, bound, why };
         let listener = match self.listeners.ensure_open(who.slot) {
             Ok(listener) => listener,
@@ -279,6 +305,22 @@ impl<T: FnMut(u32, WorkerChange)> Hands<T> {
             Some(Ok(())) => Happened::Seated(who),
             Some(Err(error)) => failed(true, format!("cannot hand over the listening socket: {error}")),
             None => failed(true, "the worker is gone".to_owned()),
+        }
+    }
+
+    /// What cannot be told to a worker that is gone follows from its end.
+    fn place(&self, deeds: Vec<Deed>) {
+        for deed in deeds {
+            let placed = match deed {
+                Deed::Keep(who) => self.processes.get(&who).map(Process::keep),
+                Deed::Connect { caller, keeper } => {
+                    let both = self.processes.get(&caller).zip(self.processes.get(&keeper));
+                    both.map(|(caller, keeper)| caller.connect(keeper))
+                }
+            };
+            if let Some(Err(error)) = placed {
+                tracing::warn!(%error, ?deed, "a worker cannot be told who has the node's components");
+            }
         }
     }
 

@@ -13,7 +13,10 @@ use std::{
 };
 
 use serde::{Serialize, de::DeserializeOwned};
-use watertight_model::event::{Event, EventSink, WorkerChange};
+use watertight_model::{
+    app::{App, Component},
+    event::{Event, EventSink, WorkerChange},
+};
 
 use crate::{
     admin::{self, AdminSocket, Steward},
@@ -35,6 +38,8 @@ pub struct Together<X> {
     pub listeners: Listeners,
     /// What they serve.
     pub orders: Orders<X>,
+    /// The app in it, checked.
+    pub app: Arc<App>,
     /// What starts a worker in this executable; the place of its orders is added to it.
     pub command: String,
     /// Where to ask after the node.
@@ -51,9 +56,9 @@ impl<X: Serialize + DeserializeOwned + Send + 'static> Together<X> {
     /// # Errors
     /// When no worker ever served.
     pub async fn run(self, signals: Signals, events: Arc<dyn EventSink>) -> Result<Stopped, SuperviseError> {
-        let Self { listeners, orders, command, admin, about, read } = self;
+        let Self { listeners, orders, app, command, admin, about, read } = self;
         let policy = Policy { stop_timeout: orders.http.drain_timeout + LEAVE, ..Policy::default() };
-        let supervisor = Supervisor::new(listeners, program(&command, orders)?, policy);
+        let supervisor = Supervisor::new(listeners, program(&command, orders, &app)?, policy);
         let handle = supervisor.handle();
         let (reload, reloads) = Reloads::new(signals.hangup);
         let office = Office { about: about.clone(), supervisor: handle.clone(), reload };
@@ -63,7 +68,7 @@ impl<X: Serialize + DeserializeOwned + Send + 'static> Together<X> {
             let app = Arc::clone(node.app());
             // It only had to be seen that it compiles: the workers load it from the cache.
             drop(node);
-            let program = program(&command, orders).map_err(|error| ReloadError::Refused(error.to_string()))?;
+            let program = program(&command, orders, &app).map_err(|error| ReloadError::Refused(error.to_string()))?;
             match handle.renew(program).await {
                 Renewal::Done { generation } => {
                     about.renew(&app);
@@ -90,10 +95,10 @@ impl<X> std::fmt::Debug for Together<X> {
     }
 }
 
-fn program<X: Serialize + DeserializeOwned>(command: &str, orders: Orders<X>) -> io::Result<WorkerProgram> {
+fn program<X: Serialize + DeserializeOwned>(command: &str, orders: Orders<X>, app: &App) -> io::Result<WorkerProgram> {
     let posted = orders.post()?;
     let program = WorkerProgram::this_executable([command.into(), posted.path().into_os_string()]);
-    Ok(program.keeping(posted))
+    Ok(program.keeping(posted).for_the_node(app.components.iter().any(Component::is_for_the_node)))
 }
 
 /// Answers those who ask after a node, for as long as it is polled.

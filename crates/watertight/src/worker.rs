@@ -1,15 +1,22 @@
 //! Serving by several processes: a worker's part. It loads what its orders say from the cache, where the supervisor has put it, and
 //! serves on the socket that it is given.
 
-use std::{io, path::Path, sync::Arc, time::Duration};
+use std::{
+    io,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use serde::{Serialize, de::DeserializeOwned};
+use tokio::sync::mpsc;
 use watertight_model::{app::App, event::EventSink};
 use watertight_observe::Tally;
 use watertight_runtime::{CompileCache, NoProgress};
 
 use crate::{
     control::{Answer, Ask, Desk},
+    ferry::{MAX_PLACEMENTS, Placement},
     node::{AppDown, NodeError},
     orders::{Orders, OrdersError},
     serve::{ServeError, TlsFiles},
@@ -44,13 +51,21 @@ pub enum WorkerError {
 }
 
 /// A worker's answers to its supervisor.
-struct WorkerDesk(Watch);
+struct WorkerDesk {
+    watch: Watch,
+    placements: mpsc::Sender<Placement>,
+}
 
 impl Desk for WorkerDesk {
     fn answer(&self, ask: Ask) -> Answer {
         match ask {
-            Ask::State => Answer::State(self.0.report()),
+            Ask::State => Answer::State(self.watch.report()),
         }
+    }
+
+    fn place(&self, placement: Placement) {
+        // It is heeded for as long as the worker serves.
+        let _ = self.placements.try_send(placement);
     }
 }
 
@@ -73,22 +88,31 @@ pub async fn work<X: Serialize + DeserializeOwned>(
     let http = orders.http.clone();
     let seat = WorkerSeat::take(http.drain_timeout + LEAVE)?;
     match prepare(orders, events) {
-        Ok((node, server, desk)) => {
-            seat.open_desk(Arc::new(desk));
+        Ok((node, server, watch)) => {
+            let (placements, heeded) = mpsc::channel(MAX_PLACEMENTS);
+            let ferry = node.ferry();
+            tokio::spawn(Arc::clone(&ferry).heed(heeded));
+            seat.open_desk(Arc::new(WorkerDesk { watch, placements }));
             // The residents are up before the first request.
             node.warm().await;
             let post = seat.ready().await?;
             let listener = tokio::net::TcpListener::from_std(post.listener)?;
-            let mut served = std::pin::pin!(server.serve(listener, post.dismissed.clone()));
-            let down = tokio::select! {
-                _ = &mut served => None,
+            let dismissed = post.dismissed.clone();
+            let dismissed = async { (dismissed.begun().await, Instant::now()).1 };
+            let served = async { tokio::join!(server.serve(listener, post.dismissed.clone()), dismissed).1 };
+            let mut served = std::pin::pin!(served);
+            let (since, down) = tokio::select! {
+                since = &mut served => (since, None),
                 down = node.down() => {
                     // What needs no resident may finish; who comes next waits in the socket for the next worker.
                     post.dismissed.now();
-                    served.await;
-                    Some(down)
+                    (served.await, Some(down))
                 }
             };
+            // Others may drain longer, and call what is here until they are done.
+            if down.is_none() {
+                ferry.linger(http.drain_timeout.saturating_sub(since.elapsed())).await;
+            }
             node.shutdown().await;
             down.map_or(Ok(()), |down| Err(down.into()))
         }
@@ -103,7 +127,7 @@ pub async fn work<X: Serialize + DeserializeOwned>(
 fn prepare<X>(
     orders: Orders<X>,
     events: impl FnOnce(&Arc<App>, X) -> Arc<dyn EventSink>,
-) -> Result<(crate::Node, watertight_ingress::HttpServer<impl watertight_ingress::Handler>, WorkerDesk), WorkerError> {
+) -> Result<(crate::Node, watertight_ingress::HttpServer<impl watertight_ingress::Handler>, Watch), WorkerError> {
     let checked = orders.app.check().map_err(NodeError::from)?;
     let tls = orders.tls.as_ref().map(TlsFiles::load).transpose().map_err(ServeError::from)?;
     let tally = Arc::new(Tally::new(&checked.app, events(&checked.app, orders.extra)));
@@ -113,7 +137,7 @@ fn prepare<X>(
         node = node.with_postmortems(folder);
     }
     let node = node.start(None, Arc::clone(&tally) as Arc<dyn EventSink>)?;
-    let desk = WorkerDesk(node.watch(tally));
+    let watch = node.watch(tally);
     let server = node.site()?.server(orders.http, tls.as_ref());
-    Ok((node, server, desk))
+    Ok((node, server, watch))
 }

@@ -75,8 +75,9 @@ async fn serve_on(
         return in_this_process(args, alone, signals, &text).await;
     }
     let bus = events::of_server(args.events, node.app())?;
+    let app = Arc::clone(node.app());
     drop(node);
-    let together = Together { listeners, orders, command: "worker".to_owned(), admin, about, read };
+    let together = Together { listeners, orders, app, command: "worker".to_owned(), admin, about, read };
     let announcing = Announcing::new(args.format(), text, Arc::clone(&bus));
     let stopped = together.run(signals, Arc::new(announcing)).await;
     events::finish(&bus);

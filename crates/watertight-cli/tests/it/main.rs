@@ -10,6 +10,7 @@ mod errors;
 mod files;
 mod limits;
 mod nodes;
+mod once;
 mod postmortem;
 mod program;
 mod reload;

@@ -27,6 +27,7 @@ impl Checker<'_> {
         self.lifetimes();
         self.residences();
         let groups = self.groups();
+        self.scopes(&links, &groups);
         let http = self.triggers();
         if self.types.iter().any(Option::is_none) {
             return None;

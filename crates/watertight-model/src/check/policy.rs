@@ -80,7 +80,7 @@ impl Checker<'_> {
     }
 
     /// Reports what may be wrong for many functions in the same way.
-    fn report_once(&mut self, problem: Problem, span: Range<usize>, label: &str) {
+    pub(super) fn report_once(&mut self, problem: Problem, span: Range<usize>, label: &str) {
         if !self.problems.iter().any(|known| known.message() == problem.message()) {
             self.report(problem, span, label);
         }

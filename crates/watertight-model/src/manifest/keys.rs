@@ -205,10 +205,19 @@ const APP: &[Key] = &[
     },
     Key {
         place: COMPONENT,
+        name: "scope",
+        kind: Kind::Choice(&["worker", "node"]),
+        default: Some("\"worker\""),
+        meaning: "Only for residents: whether each worker has its own cells of it, or one worker has them for the whole node.",
+        example: "\"node\"",
+        ..KEY
+    },
+    Key {
+        place: COMPONENT,
         name: "instances",
         kind: Kind::Count(1, 4096),
         default: Some("1"),
-        meaning: "Only for residents: how many cells of it there are, in each worker.",
+        meaning: "Only for residents: how many cells of it there are, in each worker; in the node with `scope = \"node\"`.",
         exceeded: "Calls wait in the queue.",
         example: "4",
         ..KEY

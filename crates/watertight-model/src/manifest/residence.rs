@@ -6,10 +6,10 @@ use super::{
     At,
     reader::{Reader, Table},
 };
-use crate::supervision::{Backoff, Intensity, Recycle, Residence, Restart, Strategy, Supervision};
+use crate::supervision::{Backoff, Intensity, Recycle, Residence, Restart, Scope, Strategy, Supervision};
 
 /// The keys of a component that mean something for residents only.
-pub(super) const KEYS: [&str; 5] = ["instances", "restart", "intensity", "backoff", "recycle"];
+pub(super) const KEYS: [&str; 6] = ["scope", "instances", "restart", "intensity", "backoff", "recycle"];
 
 /// What a manifest says of one group.
 #[derive(Clone, Debug)]
@@ -37,7 +37,9 @@ impl TopSpec {
 pub(super) fn read_residence(reader: &mut Reader, table: Table<'_>) -> Residence {
     let default = Residence::default();
     let restarts = [Restart::Permanent, Restart::Transient, Restart::Temporary];
+    let scopes = [Scope::Worker, Scope::Node];
     Residence {
+        scope: reader.choice(table, "scope").map_or(default.scope, |choice| scopes[choice.value]),
         instances: reader.count(table, "instances").unwrap_or(default.instances),
         restart: reader.choice(table, "restart").map_or(default.restart, |choice| restarts[choice.value]),
         intensity: read_intensity(reader, table).unwrap_or_default(),

@@ -4,7 +4,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use super::{Group, GroupId, Instance, Intensity, Member, Residence, Strategy, window::Window};
+use super::{Group, GroupId, Instance, Intensity, Member, Residence, Scope, Strategy, window::Window};
 use crate::app::{App, ComponentId};
 
 /// A place, by its turn to start.
@@ -48,15 +48,34 @@ pub(super) enum What {
     Component { id: ComponentId, name: String, intensity: Intensity },
 }
 
+/// Whether what is in a member is of a scope. All of it is of one, says the checker; what is empty is of each worker.
+fn is_of(app: &App, member: Member, scope: Scope, depth: usize) -> bool {
+    match member {
+        Member::Component(id) => app.component(id).residence.scope == scope,
+        // Groups that hold each other in a circle do not get here.
+        Member::Group(_) if depth == 0 => false,
+        Member::Group(id) => {
+            let first = app.supervision.group(id).members.first();
+            first.map_or(scope == Scope::Worker, |first| is_of(app, *first, scope, depth - 1))
+        }
+    }
+}
+
 impl Lineage {
-    pub(super) fn of(app: &App) -> Self {
+    /// Of the residents that a process has: those of its own, or those that the node has once.
+    pub(super) fn of(app: &App, scope: Scope) -> Self {
         let root = Node::new(What::App { intensity: app.supervision.intensity }, APP);
         let mut lineage = Self { nodes: vec![root], places: Vec::new() };
-        for member in &app.supervision.top {
+        for member in
+            app.supervision.top.iter().filter(|member| is_of(app, **member, scope, app.supervision.groups.len()))
+        {
             lineage.add(app, *member, APP);
         }
         // An app that was put together by hand may have left some out.
         for component in app.components.iter().filter(|component| component.is_resident()) {
+            if component.residence.scope != scope {
+                continue;
+            }
             if lineage.component(component.id).is_none() {
                 lineage.add(app, Member::Component(component.id), APP);
             }

@@ -19,7 +19,8 @@ use std::{ops::Range, sync::Arc, time::Duration};
 
 pub use self::look::Record;
 use super::{
-    Chance, Change, Deed, DownReason, End, Finish, Happened, Recycle, Restart, Run, Standing, Strategy, Subject, Wear,
+    Chance, Change, Deed, DownReason, End, Finish, Happened, Recycle, Restart, Run, Scope, Standing, Strategy, Subject,
+    Wear,
     lineage::{APP, Lineage, NodeId, Place, What},
 };
 use crate::{
@@ -118,10 +119,10 @@ struct Account {
 }
 
 impl Steward {
-    /// The steward of an app that has not begun.
+    /// The steward of an app that has not begun: of the residents of this scope.
     #[must_use]
-    pub fn new(app: &App) -> Self {
-        let lineage = Lineage::of(app);
+    pub fn new(app: &App, scope: Scope) -> Self {
+        let lineage = Lineage::of(app, scope);
         let accounts = lineage.components().map(|(component, node)| Account {
             component,
             node,

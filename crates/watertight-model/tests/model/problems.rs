@@ -89,6 +89,42 @@ const CASES: &[Case] = &[
         NOTHING,
     ),
     (
+        "components_for_the_node_that_cannot_be_reached",
+        concat!(
+            "[app]\nname = \"t\"\n[component.lib]\nsource = \"lib.wasm\"\nlifetime = \"resident\"\nscope = \"node\"\n",
+            "[component.keep]\nsource = \"keep.wasm\"\nlifetime = \"resident\"\n",
+            "[component.brief]\nsource = \"keep.wasm\"\nscope = \"node\"\n",
+            "[component.web]\nsource = \"web.wasm\"\nlifetime = \"resident\"\nscope = \"node\"\nuses = [\"lib\"]\n",
+            "[group.both]\nmembers = [\"lib\", \"keep\"]\n",
+            "[[trigger.http]]\nroute = \"/...\"\ncomponent = \"web\"\n"
+        ),
+        &[
+            (
+                "web",
+                "export wasi:http/incoming-handler@0.2.12;
+                 import api: interface {
+                     use wasi:io/streams@0.2.12.{input-stream};
+                     variant deep { no, yes(list<input-stream>) }
+                     plain: func(n: u32) -> u32;
+                     takes: func(d: deep);
+                     gives: func() -> result<input-stream, string>;
+                 }",
+            ),
+            (
+                "lib",
+                "export api: interface {
+                     use wasi:io/streams@0.2.12.{input-stream};
+                     variant deep { no, yes(list<input-stream>) }
+                     plain: func(n: u32) -> u32;
+                     takes: func(d: deep);
+                     gives: func() -> result<input-stream, string>;
+                 }",
+            ),
+            ("keep", ""),
+            ("brief", ""),
+        ],
+    ),
+    (
         "urls_that_are_no_origins",
         web!("grants.http = [\"https://a.example/path\", \"ftp://a.example\", \"https://me@a.example\"]\n"),
         NOTHING,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use watertight_model::{
     failure::FailureKind,
-    supervision::{End, Happened, Wear, limits},
+    supervision::{Chance, Deed, End, Happened, Scope, Steward, Wear, limits},
 };
 
 use self::house::{House, app};
@@ -327,4 +327,35 @@ fn limits_multiply() {
     let a = of("a").expect("it is restarted");
     assert_eq!(a.to_string(), "at most (3+1) x (5+1) x (1+1) - 1 = 47 restarts within 5s, then the app is down");
     assert_eq!((of("t"), of("w")), (None, None));
+}
+
+#[test]
+fn what_the_node_has_once_is_kept_apart_from_what_each_worker_has() {
+    let keys = |scope: &str| format!("lifetime = \"resident\"\nscope = \"{scope}\"\n");
+    let (worker, node) = (keys("worker"), keys("node"));
+    let app = app(
+        &format!(
+            "[component.a]\nsource = \"a.wasm\"\n{worker}[component.b]\nsource = \"b.wasm\"\n{node}\
+             [component.c]\nsource = \"c.wasm\"\n{node}[component.d]\nsource = \"d.wasm\"\n{worker}\
+             [group.here]\nmembers = [\"d\"]\n[group.there]\nmembers = [\"inner\"]\n[group.inner]\nmembers = [\"c\"]\n"
+        ),
+        &[("a", ""), ("b", ""), ("c", ""), ("d", "")],
+    );
+    let started = |scope| {
+        let mut steward = Steward::new(&app, scope);
+        let mut started = Vec::new();
+        let mut news = vec![Happened::Begin];
+        while let Some(happened) = news.pop() {
+            for deed in steward.step(happened, Duration::ZERO, Chance::default()) {
+                if let Deed::Start(instance, run) = deed {
+                    started.push(app.component(instance.component).name.clone());
+                    news.push(Happened::Started(run));
+                }
+            }
+        }
+        started.sort();
+        started
+    };
+    assert_eq!(started(Scope::Worker), ["a", "d"]);
+    assert_eq!(started(Scope::Node), ["b", "c"]);
 }

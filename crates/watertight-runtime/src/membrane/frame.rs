@@ -113,6 +113,16 @@ impl Frame {
         self.bytes.len() + self.handles.len() * size_of::<Handle>()
     }
 
+    /// A frame that came from another process, and was looked at.
+    pub(super) fn received(bytes: Vec<u8>) -> Self {
+        Self { bytes, handles: Vec::new(), most: MAX_FRAME_BYTES, charge: None }
+    }
+
+    /// Its bytes, for another process. What is left of it still counts as memory of the cell that it was lifted from.
+    pub(crate) fn take_bytes(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.bytes)
+    }
+
     /// How many bytes it holds.
     pub(crate) fn len(&self) -> u64 {
         self.bytes.len() as u64

@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashMap,
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -25,7 +26,7 @@ use watertight_model::{
 use super::{
     Callable, EdgeFunction, Frame,
     handles::drop_proxy,
-    plan::MAX_FLAT_PARAMS,
+    plan::{MAX_FLAT_PARAMS, Plan},
     raw::{FEW, FewParams, Params, Values},
     template::{Misfit, Template},
     types::FunctionTypes,
@@ -107,6 +108,20 @@ pub(crate) struct ExportedFunction {
     parameters: usize,
     /// Core values that its results take, at most 1 where the function is not async.
     results: usize,
+    /// How its values are laid out, where they may come from another process.
+    pub(crate) crossing: Option<Arc<Crossing>>,
+}
+
+/// The layout of a function's values.
+pub(crate) struct Crossing {
+    pub(crate) parameters: Plan,
+    pub(crate) results: Plan,
+}
+
+impl fmt::Debug for Crossing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Crossing").finish_non_exhaustive()
+    }
 }
 
 /// An exported function of one cell, ready to be called.
@@ -274,12 +289,12 @@ impl Placing<'_> {
             function: id,
             callee: Callable {
                 faults: Stream::Edge(edge.id),
-                ..self.callable(edge.exporter, &edge.export, name, spec)?
+                ..self.callable(edge.exporter, &edge.export, spec, &types)?
             },
             airlock: Airlock::new(
                 self.guard.clone(),
                 spec.retry,
-                fallback.map(|other| self.callable(other.component, &other.export, name, spec)).transpose()?,
+                fallback.map(|other| self.callable(other.component, &other.export, spec, &types)).transpose()?,
             ),
             seen: self.seen(spec, &types)?,
             redact: false,
@@ -299,21 +314,48 @@ impl Placing<'_> {
         &mut self,
         component: ComponentId,
         export: &str,
-        name: &str,
         function: &Function,
+        types: &FunctionTypes,
     ) -> Result<Callable, EdgeError> {
+        let crossing = self.crossing(component, &function.name, types)?;
         let budget = self.app.component(component).budget.deadline;
         let deadline = function.deadline.map_or(budget, |own| own.min(budget));
         Ok(Callable {
             component,
-            export: self.export(component, export, name)?,
+            export: self.export(component, export, &function.name, crossing)?,
             deadline,
             faults: Stream::Fallback(component),
         })
     }
 
+    /// How the values of a function are laid out that may be called from another process.
+    fn crossing(
+        &self,
+        callee: ComponentId,
+        name: &str,
+        types: &FunctionTypes,
+    ) -> Result<Option<Arc<Crossing>>, EdgeError> {
+        if !self.app.component(callee).is_for_the_node() {
+            return Ok(None);
+        }
+        let component = self.components[self.edge.importer.0 as usize].component_type();
+        let plan = |tuple| {
+            let plan = Plan::compile(tuple, &component.instance_type()).map_err(|reason| reason.to_string())?;
+            if plan.shape.has_handles() { Err("handles cannot cross to another process".to_owned()) } else { Ok(plan) }
+        };
+        let refused = |reason| EdgeError::from(Box::new(self.uncarried(name, callee, reason)));
+        let (parameters, results) = (plan(types.parameters).map_err(refused)?, plan(types.results).map_err(refused)?);
+        Ok(Some(Arc::new(Crossing { parameters, results })))
+    }
+
     /// Finds the function in its component, and gives it a slot in its cells.
-    fn export(&mut self, id: ComponentId, export: &str, name: &str) -> Result<ExportedFunction, EdgeError> {
+    fn export(
+        &mut self,
+        id: ComponentId,
+        export: &str,
+        name: &str,
+        crossing: Option<Arc<Crossing>>,
+    ) -> Result<ExportedFunction, EdgeError> {
         let edge = self.edge;
         let component = &self.components[id.0 as usize];
         let index = match edge.shape {
@@ -346,7 +388,7 @@ impl Placing<'_> {
         };
         let exports = &mut self.exports[id.0 as usize];
         let parameters = function.params().map(|(_, ty)| flat_count(&ty)).fold(0, usize::saturating_add);
-        let function = ExportedFunction { slot: exports.len(), index, parameters, results };
+        let function = ExportedFunction { slot: exports.len(), index, parameters, results, crossing };
         exports.push(function.clone());
         Ok(function)
     }
@@ -371,17 +413,19 @@ impl Placing<'_> {
     /// Refuses what no membrane carries yet.
     fn carried(&self, name: &str, ty: &ComponentFunc) -> Result<FunctionTypes, EdgeError> {
         let component = &self.components[self.edge.importer.0 as usize];
-        FunctionTypes::of(ty, &component.component_type().instance_type()).map_err(|reason| {
-            let component = |id| self.app.component(id).name.clone();
-            EdgeError::from(Box::new(Uncarried {
-                function: name.into(),
-                signature: signature(self.edge, name),
-                import: self.edge.import.clone(),
-                importer: component(self.edge.importer),
-                exporter: component(self.edge.exporter),
-                reason: format!("{reason:#}"),
-            }))
-        })
+        FunctionTypes::of(ty, &component.component_type().instance_type())
+            .map_err(|reason| Box::new(self.uncarried(name, self.edge.exporter, format!("{reason:#}"))).into())
+    }
+
+    fn uncarried(&self, name: &str, callee: ComponentId, reason: String) -> Uncarried {
+        Uncarried {
+            function: name.into(),
+            signature: signature(self.edge, name),
+            import: self.edge.import.clone(),
+            importer: self.app.component(self.edge.importer).name.clone(),
+            exporter: self.app.component(callee).name.clone(),
+            reason,
+        }
     }
 
     fn missing(&self, component: watertight_model::app::ComponentId, what: &'static str, name: &str) -> EdgeError {

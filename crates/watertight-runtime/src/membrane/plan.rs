@@ -138,7 +138,7 @@ impl Shape {
         matches!(*self.memory, [Step::Copy { at: 0, len }] if len == self.size)
     }
 
-    fn has_handles(&self) -> bool {
+    pub(super) fn has_handles(&self) -> bool {
         self.memory.iter().any(|step| match step {
             Step::Handle { .. } => true,
             Step::List { element, .. } | Step::Repeat { element, .. } => element.has_handles(),

@@ -192,8 +192,13 @@ const MANIFEST: &str = "[component.caller]\nsource = \"caller.wasm\"\nlifetime =
 
 /// The app, its two components keeping their text as they like. Nothing is told of what happens in it.
 pub(crate) fn app(ty: &Ty, callers: StringEncoding, callees: StringEncoding) -> Harness {
+    app_of(MANIFEST, ty, callers, callees)
+}
+
+/// The same with another manifest for the two.
+pub(crate) fn app_of(manifest: &str, ty: &Ty, callers: StringEncoding, callees: StringEncoding) -> Harness {
     let wit = interface(ty);
-    bare::load_quietly(MANIFEST, &[("caller", caller(&wit, callers)), ("callee", callee(&wit, callees))])
+    bare::load_quietly(manifest, &[("caller", caller(&wit, callers)), ("callee", callee(&wit, callees))])
 }
 
 /// The app, whose caller gets this value, as WAVE, of a failed `cast`.

@@ -5,6 +5,7 @@ mod bare;
 mod bounds;
 mod crossing;
 mod failure;
+mod far;
 mod faults;
 mod oracle;
 mod resources;

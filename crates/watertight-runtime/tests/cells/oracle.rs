@@ -13,7 +13,7 @@ use crate::{
 const PLAIN: [&str; 13] =
     ["bool", "s8", "u8", "s16", "u16", "s32", "u32", "s64", "u64", "f32", "f64", "char", "string"];
 
-fn any_type() -> impl Strategy<Value = Ty> {
+pub(crate) fn any_type() -> impl Strategy<Value = Ty> {
     let leaf = prop_oneof![
         8 => proptest::sample::select(&PLAIN[..]).prop_map(Ty::Plain),
         1 => (1..300u32).prop_map(Ty::Enum),
@@ -36,7 +36,7 @@ fn any_type() -> impl Strategy<Value = Ty> {
 }
 
 /// Any value of a type, as Wasmtime's dynamic calls take it.
-fn any_value(ty: &Ty) -> BoxedStrategy<Val> {
+pub(crate) fn any_value(ty: &Ty) -> BoxedStrategy<Val> {
     fn boxed(ty: &Option<Box<Ty>>) -> BoxedStrategy<Option<Box<Val>>> {
         match ty {
             None => Just(None).boxed(),
@@ -98,7 +98,7 @@ fn any_value(ty: &Ty) -> BoxedStrategy<Val> {
     }
 }
 
-fn any_encoding() -> impl Strategy<Value = StringEncoding> {
+pub(crate) fn any_encoding() -> impl Strategy<Value = StringEncoding> {
     proptest::sample::select(&[StringEncoding::UTF8, StringEncoding::UTF16, StringEncoding::CompactUTF16][..])
 }
 

@@ -56,6 +56,7 @@ pub enum Renewal {
 pub(super) struct Asked {
     pub(super) sight: WorkerSight,
     pub(super) pid: Option<u32>,
+    pub(super) keeper: bool,
     pub(super) answer: Option<oneshot::Receiver<Answer>>,
 }
 
@@ -84,7 +85,7 @@ impl SupervisorHandle {
         }
         let mut answers = Vec::new();
         // They were all asked before: waiting for one costs the others nothing.
-        for Asked { sight, pid, answer } in asked.await.unwrap_or_default() {
+        for Asked { sight, pid, keeper, answer } in asked.await.unwrap_or_default() {
             let answer = match answer {
                 Some(answer) => timeout_at(deadline, answer).await.ok().and_then(Result::ok),
                 None => None,
@@ -97,6 +98,7 @@ impl SupervisorHandle {
                 restarts: sight.restarts,
                 generation: sight.edition,
                 answers: answer.is_some(),
+                keeper,
                 rss_bytes: pid.and_then(resident_bytes),
             };
             answers.push((status, answer));

@@ -11,7 +11,7 @@ use std::{
     mem::MaybeUninit,
     net::TcpListener,
     os::{
-        fd::{AsFd, OwnedFd},
+        fd::{AsFd, BorrowedFd, OwnedFd},
         unix::net::UnixStream,
     },
     path::PathBuf,
@@ -42,13 +42,25 @@ pub struct WorkerProgram {
     args: Vec<OsString>,
     /// What the arguments name, and must be there for as long as workers start.
     _kept: Option<Arc<PostedOrders>>,
+    /// Whether its app has components that the node has once.
+    pub(super) for_the_node: bool,
 }
 
 impl WorkerProgram {
     /// This executable again, with other arguments: also after its file was replaced on disk.
     #[must_use]
     pub fn this_executable(args: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
-        Self { path: PathBuf::from("/proc/self/exe"), args: args.into_iter().map(Into::into).collect(), _kept: None }
+        Self {
+            path: PathBuf::from("/proc/self/exe"),
+            args: args.into_iter().map(Into::into).collect(),
+            _kept: None,
+            for_the_node: false,
+        }
+    }
+
+    /// Its app has components that the node has once, or has none.
+    pub(crate) fn for_the_node(self, for_the_node: bool) -> Self {
+        Self { for_the_node, ..self }
     }
 
     /// Keeps orders that the arguments name.
@@ -128,13 +140,19 @@ impl Process {
     /// Hands the worker its number and its listening socket; the caller keeps the socket open, too.
     pub(super) fn seat(&self, who: Who, listener: &TcpListener) -> io::Result<()> {
         let worker = u32::try_from(who.slot).map_err(io::Error::other)?;
-        let sockets = [listener.as_fd()];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        if !control.push(SendAncillaryMessage::ScmRights(&sockets)) {
-            return Err(io::Error::other("no room for one socket"));
-        }
-        self.send(&ToWorker::Seat { worker }, &mut control)
+        self.send_with(&ToWorker::Seat { worker }, listener.as_fd())
+    }
+
+    /// Tells the worker that it has the components that the node has once.
+    pub(super) fn keep(&self) -> io::Result<()> {
+        self.send(&ToWorker::Keep, &mut SendAncillaryBuffer::default())
+    }
+
+    /// Connects the worker to the one that has them.
+    pub(super) fn connect(&self, keeper: &Self) -> io::Result<()> {
+        let (callers, keepers) = UnixStream::pair()?;
+        keeper.send_with(&ToWorker::Caller, keepers.as_fd())?;
+        self.send_with(&ToWorker::Keeper, callers.as_fd())
     }
 
     /// Tells the worker to drain without hurry: another has its place.
@@ -158,6 +176,17 @@ impl Process {
         };
         self.send(&ToWorker::Ask { id, ask }, &mut SendAncillaryBuffer::default())?;
         Ok(answer)
+    }
+
+    /// Sends a message and a socket.
+    fn send_with(&self, message: &ToWorker, socket: BorrowedFd<'_>) -> io::Result<()> {
+        let sockets = [socket];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        if !control.push(SendAncillaryMessage::ScmRights(&sockets)) {
+            return Err(io::Error::other("no room for one socket"));
+        }
+        self.send(message, &mut control)
     }
 
     /// Sends a message whole or not at all: one that is so short goes into the socket's buffer in one piece.

@@ -33,6 +33,7 @@ use tokio::{
 use watertight_ingress::Drain;
 
 use crate::control::{self, Answer, Desk, Frames, MAX_TO_SUPERVISOR, MAX_TO_WORKER, ToSupervisor, ToWorker};
+use crate::ferry::Placement;
 
 /// The most of a reason that a supervisor is told.
 const MAX_REASON: usize = 16 << 10;
@@ -111,7 +112,7 @@ impl WorkerSeat {
     }
 
     /// Who answers the supervisor from now on; before, it is told that the worker is still loading.
-    pub fn open_desk(&self, desk: Arc<dyn Desk>) {
+    pub(crate) fn open_desk(&self, desk: Arc<dyn Desk>) {
         // There is one desk: a second one would have nothing to do.
         let _ = self.line.desk.set(desk);
     }
@@ -153,6 +154,11 @@ impl Line {
         (&self.channel).write_all(&bytes)
     }
 
+    /// Passes on who has the components that the node has once. Nobody says so before the worker is ready, and has a desk.
+    fn place(&self, placement: Placement) -> Result<(), ()> {
+        self.desk.get().map(|desk| desk.place(placement)).ok_or(())
+    }
+
     fn answer(&self, id: u64, ask: control::Ask) -> io::Result<()> {
         let answer = match self.desk.get() {
             Some(desk) => desk.answer(ask),
@@ -189,6 +195,9 @@ fn listen_to_supervisor(
                 (Some(socket), Some(give)) => give.send((worker, TcpListener::from(socket))).map_err(|_| ()),
                 (None, _) | (_, None) => Err(()),
             },
+            ToWorker::Keep => line.place(Placement::Keep),
+            ToWorker::Caller => ear.sockets.pop_front().map_or(Err(()), |socket| line.place(Placement::Caller(socket))),
+            ToWorker::Keeper => ear.sockets.pop_front().map_or(Err(()), |socket| line.place(Placement::Keeper(socket))),
             // One that does not serve yet has nothing to drain.
             ToWorker::Retire if give.is_some() => Err(()),
             ToWorker::Retire => {

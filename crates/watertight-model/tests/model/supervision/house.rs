@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use watertight_model::{
     app::App,
     failure::FailureKind,
-    supervision::{Chance, Change, Deed, End, Finish, Happened, Instance, Run, Standing, Steward, Subject},
+    supervision::{Chance, Change, Deed, End, Finish, Happened, Instance, Run, Scope, Standing, Steward, Subject},
 };
 
 use crate::apps::sound;
@@ -41,7 +41,7 @@ impl House {
     pub(crate) fn new(app: &App) -> Self {
         Self {
             app: app.clone(),
-            steward: Steward::new(app),
+            steward: Steward::new(app, Scope::Worker),
             now: Duration::ZERO,
             broken: Vec::new(),
             chance: 0,
