@@ -144,10 +144,10 @@ fn callers<T: CellData>(
     tree: &Tree<T>,
     otherwise: impl FnOnce(FailureKind) -> CallError,
 ) -> CallError {
-    match kind {
-        FailureKind::Memory => failure::overdrawn(tree.app.spec(caller.component())),
-        kind => otherwise(kind),
+    if kind == FailureKind::Memory {
+        return failure::overdrawn(tree.app.spec(caller.component()));
     }
+    otherwise(kind)
 }
 
 /// Counts arguments as memory of the cell they come from.

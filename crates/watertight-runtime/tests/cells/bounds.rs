@@ -116,16 +116,11 @@ fn traffic(callers: &str, callees: &str) -> bare::Harness {
 /// What `result<u32, string>` says.
 fn said(app: &bare::Harness, function: &str, n: u32) -> Result<u32, String> {
     let results = run(app.call("caller", &format!("a:b/run#{function}"), vec![Val::U32(n)])).expect("it returns");
-    match &results[..] {
-        [Val::Result(Ok(Some(value)))] => match **value {
-            Val::U32(value) => Ok(value),
-            _ => panic!("not a number: {results:?}"),
-        },
-        [Val::Result(Err(Some(text)))] => match &**text {
-            Val::String(text) => Err(text.clone()),
-            _ => panic!("not a text: {results:?}"),
-        },
-        _ => panic!("not a result: {results:?}"),
+    let [Val::Result(result)] = &results[..] else { panic!("not a result: {results:?}") };
+    match result.as_ref().map(Option::as_deref).map_err(Option::as_deref) {
+        Ok(Some(Val::U32(value))) => Ok(*value),
+        Err(Some(Val::String(text))) => Err(text.clone()),
+        Ok(_) | Err(_) => panic!("neither a number nor a text: {results:?}"),
     }
 }
 
