@@ -12,6 +12,7 @@ use crate::{
     filesystem::{Files, OpenFiles},
     outbound::Outbound,
     sockets::Sockets,
+    stdio::Tail,
 };
 
 /// The state in a cell's store: what the guest may reach, and what it holds of it.
@@ -25,6 +26,7 @@ pub struct HostCell {
     pub(crate) sockets: Arc<Sockets>,
     /// For each connected socket of WASI 0.3, by its handle: held by its streams.
     pub(crate) streams: HashMap<u32, Arc<()>>,
+    pub(crate) tail: Tail,
 }
 
 /// What the host holds for one cell, for whoever asks from outside.
@@ -74,6 +76,10 @@ impl CellData for HostCell {
 
     fn table(&mut self) -> &mut ResourceTable {
         &mut self.table
+    }
+
+    fn log_tail(&self) -> Vec<u8> {
+        self.tail.last()
     }
 }
 

@@ -26,7 +26,7 @@ use crate::{
     resources, sockets,
     sockets::Sockets,
     stdio,
-    stdio::Console,
+    stdio::{Console, Tail},
 };
 
 /// Handles to host resources that one cell may hold; one more traps the guest.
@@ -93,7 +93,8 @@ impl Host<HostCell> for WasiHost {
 
         let mut builder = WasiCtxBuilder::new();
         env::from_grant(&mut builder, component, console.map_or(&[], Console::args));
-        stdio::from_grant(&mut builder, &reporter, core.account(), console);
+        let tail = Tail::default();
+        stdio::from_grant(&mut builder, &reporter, core.account(), console, &tail);
         filesystem::from_grant(&mut builder, component, &self.base_dir)?;
         sockets::from_grant(&mut builder, &counted);
         clocks::from_grant(&mut builder);
@@ -107,7 +108,7 @@ impl Host<HostCell> for WasiHost {
         let mut wasi_http = WasiHttpCtx::new();
         wasi_http.set_field_size_limit(MAX_HEADER_BYTES);
         let outbound = Outbound::from_grant(reporter, Arc::clone(&counted));
-        Ok(HostCell { core, table, wasi, wasi_http, outbound, files, sockets: counted, streams: HashMap::new() })
+        Ok(HostCell { core, table, wasi, wasi_http, outbound, files, sockets: counted, streams: HashMap::new(), tail })
     }
 
     fn disks(&self) -> Vec<DiskUsage> {

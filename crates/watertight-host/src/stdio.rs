@@ -9,6 +9,8 @@
 //! A write never fails because of a budget: after `budget.log` bytes the rest is dropped, and that is reported once. What goes to
 //! a console is a command's product and not a log, so it has no such end.
 
+mod tail;
+
 use std::{
     io::{self, Write},
     pin::Pin,
@@ -32,6 +34,7 @@ use watertight_model::{
 
 use watertight_runtime::Account;
 
+pub(crate) use self::tail::Tail;
 use crate::report::{Reporter, budget_of, setting};
 
 /// Bytes after which a line without an end is cut.
@@ -106,24 +109,28 @@ impl std::fmt::Debug for Output {
     }
 }
 
-/// Connects a cell's standard streams.
+/// Connects a cell's standard streams. What is written to them is kept in `tail`, whatever becomes of it.
 pub(crate) fn from_grant(
     wasi: &mut WasiCtxBuilder,
     reporter: &Arc<Reporter>,
     account: &Arc<Account>,
     console: Option<&Console>,
+    tail: &Tail,
 ) {
     let component = reporter.component();
     if !component.grants.stdio {
-        wasi.stdout(Discard(Arc::clone(reporter))).stderr(Discard(Arc::clone(reporter)));
+        let nowhere = || Kept(Discard(Arc::clone(reporter)), tail.clone());
+        wasi.stdout(nowhere()).stderr(nowhere());
         return;
     }
     if let Some(console) = console {
-        wasi.stdin(Input(console.clone())).stdout(console.stdout.clone()).stderr(console.stderr.clone());
+        let output = |output: &Output| Kept(output.clone(), tail.clone());
+        wasi.stdin(Input(console.clone())).stdout(output(&console.stdout)).stderr(output(&console.stderr));
         return;
     }
     let budget = Arc::new(LogBudget { reporter: Arc::clone(reporter), account: Arc::clone(account) });
-    wasi.stdout(Lines::new(LogStream::Stdout, &budget)).stderr(Lines::new(LogStream::Stderr, &budget));
+    let lines = |stream| Kept(Lines::new(stream, &budget), tail.clone());
+    wasi.stdout(lines(LogStream::Stdout)).stderr(lines(LogStream::Stderr));
 }
 
 /// What a write without the grant is reported as.
@@ -278,6 +285,25 @@ impl Take for Output {
     }
 }
 
+/// Something whose bytes are also kept for a postmortem.
+#[derive(Clone)]
+struct Kept<S>(S, Tail);
+
+impl<S: Take> Take for Kept<S> {
+    fn take(&self, bytes: &[u8]) -> io::Result<()> {
+        self.1.add(bytes);
+        self.0.take(bytes)
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        self.0.flush()
+    }
+
+    fn is_terminal(&self) -> bool {
+        self.0.is_terminal()
+    }
+}
+
 /// A guest's handle to something that takes bytes.
 struct Stream<S>(S);
 
@@ -345,7 +371,7 @@ macro_rules! stdout_stream {
     )*};
 }
 
-stdout_stream!(Lines, Discard, Output);
+stdout_stream!(Kept<Lines>, Kept<Discard>, Kept<Output>);
 
 #[cfg(test)]
 mod tests {
@@ -357,7 +383,8 @@ mod tests {
         let reporter = Reporter::new(app(change), ComponentId(0), recorder.clone());
         let account = Account::new(reporter.component());
         let budget = Arc::new(LogBudget { reporter, account });
-        let (stdout, stderr) = (Lines::new(LogStream::Stdout, &budget), Lines::new(LogStream::Stderr, &budget));
+        let lines = |stream| Kept(Lines::new(stream, &budget), Tail::default());
+        let (stdout, stderr) = (lines(LogStream::Stdout), lines(LogStream::Stderr));
         for (stream, bytes) in writes {
             let lines = if *stream == LogStream::Stdout { &stdout } else { &stderr };
             let mut handle = lines.p2_stream();
@@ -410,12 +437,14 @@ mod tests {
     fn without_the_grant_a_write_is_discarded_and_reported() {
         let recorder = Arc::new(Recorder::default());
         let reporter = Reporter::new(app(|_| {}), ComponentId(0), recorder.clone());
-        let mut handle = Discard(reporter).p2_stream();
+        let tail = Tail::default();
+        let mut handle = Kept(Discard(reporter), tail.clone()).p2_stream();
         handle.write(Bytes::new()).expect("a discarded write never fails");
         assert_eq!(recorder.remedies(), [""; 0], "nothing was written");
         handle.write(Bytes::from_static(b"secret\n")).expect("a discarded write never fails");
         handle.write(Bytes::from_static(b"secret\n")).expect("a discarded write never fails");
         assert_eq!(recorder.lines(), []);
         assert_eq!(recorder.remedies(), ["component.web.grants.stdio = true"]);
+        assert_eq!(tail.last(), b"secret\nsecret\n", "a postmortem tells of it all the same");
     }
 }

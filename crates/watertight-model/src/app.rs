@@ -73,6 +73,8 @@ pub struct Component {
     pub asynchronous: bool,
     /// What its bytes hold.
     pub kind: SourceKind,
+    /// What it is given and holds, or anything fused into it, is for no eyes: not for those of a postmortem either.
+    pub redact: bool,
 }
 
 /// What the bytes of a source hold.
@@ -285,6 +287,19 @@ impl App {
         &self.edges[id.0 as usize]
     }
 
+    /// Whether the values that cross an edge are not to be written down.
+    #[must_use]
+    pub fn redacts(&self, edge: &Edge) -> bool {
+        edge.parties().any(|party| self.component(party).redact)
+    }
+
+    /// Whether the memory of a component's cells is not to be written down: a neighbour has there what it gave and was given.
+    #[must_use]
+    pub fn redacts_memory(&self, id: ComponentId) -> bool {
+        let mut touching = self.edges.iter().filter(|edge| edge.parties().any(|party| party == id));
+        self.component(id).redact || touching.any(|edge| self.redacts(edge))
+    }
+
     /// The edges that leave a component.
     pub fn edges_from(&self, importer: ComponentId) -> impl Iterator<Item = &Edge> {
         self.edges.iter().filter(move |edge| edge.importer == importer)
@@ -307,6 +322,13 @@ impl Edge {
             }
         }
         callees
+    }
+}
+
+impl Edge {
+    /// Everyone who sees what crosses.
+    pub fn parties(&self) -> impl Iterator<Item = ComponentId> {
+        self.callees().into_iter().chain([self.importer])
     }
 }
 

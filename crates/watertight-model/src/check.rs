@@ -152,6 +152,7 @@ pub fn single(
         budget: Budget::default(),
         edges: Vec::new(),
         residence: Residence::default(),
+        redact: false,
         given: Vec::new(),
         resident_keys: Vec::new(),
     };

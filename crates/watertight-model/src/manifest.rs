@@ -81,6 +81,7 @@ pub(crate) struct ComponentSpec {
     pub(crate) budget: Budget,
     pub(crate) edges: Vec<EdgeSpec>,
     pub(crate) residence: Residence,
+    pub(crate) redact: bool,
     /// Which of `lifetime`, `grants` and `budget` were given, and where.
     pub(crate) given: Vec<At<&'static str>>,
     /// The same of the keys that are for residents.
@@ -247,6 +248,7 @@ fn read_component(reader: &mut Reader, name: At<String>, table: Table<'_>) -> Co
     let edges = reader.named(table, "edge");
     let edges = edges.into_iter().map(|(import, table)| policy::read_edge(reader, import, table)).collect();
     let residence = residence::read_residence(reader, table);
+    let redact = reader.flag(table, "redact").unwrap_or(false);
     let given =
         |keys: &[&'static str]| keys.iter().filter_map(|key| Some(At::new(*key, table.span_of(key)?))).collect();
     let (resident_keys, given) = (given(&residence::KEYS), given(&["lifetime", "grants", "budget"]));
@@ -262,6 +264,7 @@ fn read_component(reader: &mut Reader, name: At<String>, table: Table<'_>) -> Co
         budget,
         edges,
         residence,
+        redact,
         given,
         resident_keys,
     }

@@ -40,6 +40,7 @@ fn app() -> Arc<App> {
         fused_edges: Vec::new(),
         asynchronous: false,
         kind: SourceKind::Component,
+        redact: false,
     };
     let function = Function {
         name: "render".to_owned(),

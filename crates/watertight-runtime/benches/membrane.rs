@@ -6,7 +6,10 @@
 #[expect(dead_code, reason = "tests ask for more than benches")]
 mod bare;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bare::Harness;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
@@ -15,6 +18,8 @@ use wasmtime::{
     Config, Engine, Store,
     component::{Component, Instance, Linker, Val},
 };
+use watertight_model::{app::ComponentId, failure::FailureKind};
+use watertight_runtime::{Morgue, Remains};
 use watertight_testkit::guest;
 
 /// Calls `times` times in one root call, so that only the crossing counts.
@@ -28,7 +33,18 @@ fn laps(runtime: &Runtime, app: &Harness, function: &str, size: Option<u32>, tim
     took
 }
 
-fn app(wall: &str) -> Harness {
+/// Takes no postmortem; but what they need is kept.
+struct Closed;
+
+impl Morgue for Closed {
+    fn admits(&self, _: ComponentId, _: FailureKind) -> bool {
+        false
+    }
+
+    fn take(&self, _: Remains) {}
+}
+
+fn app(wall: &str, morgue: Option<Arc<dyn Morgue>>) -> Harness {
     // A fused component shares its importer's budget.
     let budget = "budget = { cpu = \"1h\", deadline = \"1h\", memory = \"512MiB\" }";
     let own = if wall == "cell" { budget } else { "" };
@@ -36,7 +52,8 @@ fn app(wall: &str) -> Harness {
         "[component.caller]\nsource = \"caller.wasm\"\nuses = [\"callee\"]\n{budget}\n\
          [component.callee]\nsource = \"callee.wasm\"\nwall = \"{wall}\"\n{own}"
     );
-    bare::load_quietly(&manifest, &[("caller", guest::built("bench-caller")), ("callee", guest::built("bench-callee"))])
+    let guests = [("caller", guest::built("bench-caller")), ("callee", guest::built("bench-callee"))];
+    bare::load_for(&manifest, &guests, morgue)
 }
 
 /// The peer: two stores, and `Val` between them, as an embedder would write it first.
@@ -106,13 +123,17 @@ const CASES: [(&str, Option<u32>); 6] = [
 
 fn crossings(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let (cell, fused) = (app("cell"), app("fused"));
+    let (cell, fused) = (app("cell", None), app("fused", None));
+    let kept = app("cell", Some(Arc::new(Closed)));
     let mut dynamic = Dynamic::new(&runtime);
     for (function, size) in CASES {
         let mut group =
             criterion.benchmark_group(size.map_or(function.to_owned(), |size| format!("{function} {size}")));
         group.bench_function(BenchmarkId::from_parameter("cell"), |bench| {
             bench.iter_custom(|times| laps(&runtime, &cell, function, size, times));
+        });
+        group.bench_function(BenchmarkId::from_parameter("cell, kept for postmortems"), |bench| {
+            bench.iter_custom(|times| laps(&runtime, &kept, function, size, times));
         });
         group.bench_function(BenchmarkId::from_parameter("fused"), |bench| {
             bench.iter_custom(|times| laps(&runtime, &fused, function, size, times));
@@ -129,7 +150,7 @@ fn crossings(criterion: &mut Criterion) {
 
 fn fresh_cell(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let app = app("cell");
+    let app = app("cell", None);
     criterion.bench_function("fresh cell/enter, call, drop", |bench| {
         bench
             .iter(|| runtime.block_on(app.call("callee", "watertight:test/arith#add", vec![Val::U32(1), Val::U32(2)])));

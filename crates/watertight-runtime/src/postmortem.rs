@@ -132,7 +132,7 @@ impl Archive {
         let now = Moment::now();
         let history = body.crossings.map(Crossings::history).unwrap_or_default();
         let began =
-            history.crossings.iter().rev().find(|crossing| crossing.to == 0 && self.callee(crossing) == component);
+            history.crossings.iter().rev().find(|crossing| crossing.to == 0 && self.leads_to(crossing.edge, component));
         let began = began.map(|crossing| crossing.began).or(body.call.map(|call| call.began));
         let used = Use {
             cell: core.account().usage(),
@@ -141,8 +141,13 @@ impl Archive {
             running: body.load.0,
             waiting: body.load.1,
         };
-        let log = body.store.data().log_tail();
-        let name = &self.app.component(component).name;
+        let spec = self.app.component(component);
+        let log = if spec.redact { Vec::new() } else { body.store.data().log_tail() };
+        let core = if self.app.redacts_memory(component) {
+            Err("`redact` in the manifest keeps it out".to_owned())
+        } else {
+            core::dump(body.error, body.store, &spec.name)
+        };
         self.morgue.take(Remains {
             component,
             cell,
@@ -154,13 +159,17 @@ impl Archive {
             history,
             used,
             log,
-            core: core::dump(body.error, body.store, name),
+            core,
             archive: Arc::clone(self),
         });
     }
 
-    fn callee(&self, crossing: &Kept) -> ComponentId {
-        self.app.edge(crossing.edge).exporter
+    fn leads_to(&self, edge: EdgeId, component: ComponentId) -> bool {
+        self.app.edge(edge).callees().contains(&component)
+    }
+
+    fn leads_from(&self, edge: EdgeId) -> ComponentId {
+        self.app.edge(edge).importer
     }
 
     fn hash(&self, id: ComponentId) -> String {
@@ -235,15 +244,17 @@ impl Remains {
             limits: Limit::all(spec, &self.used),
             log: last_lines(&self.log),
             core,
-            redacted: false,
+            redacted: archive.app.redacts_memory(spec.id)
+                || self.history.crossings.iter().any(|crossing| crossing.redacted),
         }
     }
 
     /// From the root of the call tree to the component that failed.
     fn path(&self, archive: &Archive) -> Vec<String> {
         let name = |id| archive.app.component(id).name.clone();
-        let path = self.history.path_to(self.component, |edge| archive.ends(edge));
-        let mut names: Vec<String> = path.iter().map(|crossing| name(archive.ends(crossing.edge).0)).collect();
+        let (from, to) = (|edge| archive.leads_from(edge), |edge, id: &ComponentId| archive.leads_to(edge, *id));
+        let path = self.history.path_to(self.component, from, to);
+        let mut names: Vec<String> = path.iter().map(|crossing| name(archive.leads_from(crossing.edge))).collect();
         if let Some(call) = self.call
             && names.is_empty()
             && call.root != self.component
@@ -255,7 +266,8 @@ impl Remains {
     }
 
     fn crossings(&self, archive: &Archive) -> Vec<Told> {
-        let depths = self.history.depths(|edge| archive.ends(edge));
+        let (from, to) = (|edge| archive.leads_from(edge), |edge, id: &ComponentId| archive.leads_to(edge, *id));
+        let depths = self.history.depths(from, to);
         self.history.crossings.iter().zip(depths).map(|(kept, depth)| self.told(archive, kept, depth)).collect()
     }
 
@@ -290,11 +302,6 @@ impl Remains {
 }
 
 impl Archive {
-    fn ends(&self, edge: EdgeId) -> (ComponentId, ComponentId) {
-        let edge = self.app.edge(edge);
-        (edge.importer, edge.exporter)
-    }
-
     fn fused(&self, id: ComponentId) -> Fused {
         Fused { name: self.app.component(id).name.clone(), blake3: self.hash(id) }
     }

@@ -44,6 +44,8 @@ impl Toolchain {
         let target = self.folder.join("target");
         let mut flags = vec!["-Zunstable-options".to_owned(), "-Cpanic=immediate-abort".to_owned()];
         flags.push(format!("--remap-path-prefix={}=/rust", self.folder.display()));
+        // Where the names of the standard library's files stay, in debug information, they are as in any other build.
+        flags.push(format!("--remap-path-prefix={}=/rustc/web", root.join("lib/rustlib/src/rust").display()));
         flags.extend(remap.iter().map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display())));
 
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

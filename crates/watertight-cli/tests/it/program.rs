@@ -62,6 +62,11 @@ impl Server {
         let app = app.to_str().expect("test paths are text");
         let mut command = watertight(&["serve", app, "--listen", "127.0.0.1:0", "--format", "json"]);
         command.args(args).env("XDG_RUNTIME_DIR", runtime).stdout(Stdio::piped());
+        Self::from(&mut command)
+    }
+
+    /// Starts this command of a server that prints its events as JSON, and waits until it says that it serves.
+    pub(crate) fn from(command: &mut Command) -> Self {
         let mut process = command.spawn().expect("the program can be started");
         let stdout = process.stdout.take().expect("it was piped");
         let address = SocketAddr::from(([0, 0, 0, 0], 0));

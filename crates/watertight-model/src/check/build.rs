@@ -69,6 +69,7 @@ impl Checker<'_> {
             },
             asynchronous: parts().filter_map(known).any(|known| known.asynchronous),
             kind: known(&index).map_or(SourceKind::Component, |known| known.kind),
+            redact: parts().any(|part| self.spec(*part).redact),
         }
     }
 

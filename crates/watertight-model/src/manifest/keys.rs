@@ -214,6 +214,15 @@ const APP: &[Key] = &[
     },
     Key {
         place: COMPONENT,
+        name: "redact",
+        kind: Kind::Flag,
+        default: Some("false"),
+        meaning: "Leaves what it is given, writes and holds in its memory out of postmortems: the arguments of every edge that touches it, its log lines, its core dumps, and those of its neighbours.",
+        example: "true",
+        ..KEY
+    },
+    Key {
+        place: COMPONENT,
         name: "instances",
         kind: Kind::Count(1, 4096),
         default: Some("1"),

@@ -297,7 +297,7 @@ impl Placing<'_> {
                 fallback.map(|other| self.callable(other.component, &other.export, spec, &types)).transpose()?,
             ),
             seen: self.seen(spec, &types)?,
-            redact: false,
+            redact: self.app.redacts(edge),
         };
         self.crossing.insert((edge.id, id), types);
         let parameters = ty.params().map(|(_, ty)| flat_count(&ty)).fold(0, usize::saturating_add);

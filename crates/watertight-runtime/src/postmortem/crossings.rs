@@ -187,28 +187,32 @@ impl Default for Kept {
 }
 
 impl History {
-    /// How many of the others each crossing was part of, by `ends`, which gives caller and callee of an edge.
-    pub(crate) fn depths<C: PartialEq>(&self, ends: impl Fn(EdgeId) -> (C, C)) -> Vec<u32> {
+    /// How many of the others each crossing was part of. `from` is who calls over an edge, `to` whether somebody is called.
+    pub(crate) fn depths<C>(&self, from: impl Fn(EdgeId) -> C, to: impl Fn(EdgeId, &C) -> bool) -> Vec<u32> {
         let mut depths: Vec<u32> = Vec::with_capacity(self.crossings.len());
         for (index, crossing) in self.crossings.iter().enumerate() {
-            let caller = ends(crossing.edge).0;
+            let caller = from(crossing.edge);
             let parent = self.crossings[..index]
                 .iter()
-                .rposition(|before| (before.to == 0 || before.to > crossing.from) && ends(before.edge).1 == caller);
+                .rposition(|before| (before.to == 0 || before.to > crossing.from) && to(before.edge, &caller));
             depths.push(parent.map_or(0, |parent| depths[parent] + 1));
         }
         depths
     }
 
-    /// The crossings that led to the cell of this component, outermost first.
-    pub(crate) fn path_to<C: PartialEq>(&self, failed: C, ends: impl Fn(EdgeId) -> (C, C)) -> Vec<&Kept> {
+    /// The crossings that led to the cell that failed, outermost first.
+    pub(crate) fn path_to<C>(
+        &self,
+        failed: C,
+        from: impl Fn(EdgeId) -> C,
+        to: impl Fn(EdgeId, &C) -> bool,
+    ) -> Vec<&Kept> {
         let mut path = Vec::new();
         let mut callee = failed;
         for crossing in self.crossings.iter().rev().filter(|crossing| crossing.to == 0) {
-            let (from, to) = ends(crossing.edge);
-            if to == callee {
+            if to(crossing.edge, &callee) {
                 path.push(crossing);
-                callee = from;
+                callee = from(crossing.edge);
             }
         }
         path.reverse();
@@ -230,8 +234,12 @@ mod tests {
     }
 
     /// Edge n leads from component n to component n + 1.
-    fn ends(edge: EdgeId) -> (u32, u32) {
-        (edge.0, edge.0 + 1)
+    fn from(edge: EdgeId) -> u32 {
+        edge.0
+    }
+
+    fn to(edge: EdgeId, component: &u32) -> bool {
+        edge.0 + 1 == *component
     }
 
     fn edges(history: &History) -> Vec<u32> {
@@ -250,7 +258,7 @@ mod tests {
         let expected: Vec<u32> = [0].into_iter().chain(170..200).chain([1]).collect();
         assert_eq!(edges(&history), expected);
         assert_eq!(history.before, 102 - 32);
-        let path: Vec<_> = history.path_to(2, ends).iter().map(|kept| kept.arguments.clone()).collect();
+        let path: Vec<_> = history.path_to(2, from, to).iter().map(|kept| kept.arguments.clone()).collect();
         assert_eq!(path, [b"outer".to_vec(), b"inner".to_vec()]);
         end(inner);
         drop(outer);
@@ -268,7 +276,7 @@ mod tests {
         end(second);
         end(first);
         end(begin(&crossings, 0, b""));
-        assert_eq!(crossings.history().depths(ends), [0, 1, 1, 2, 0]);
+        assert_eq!(crossings.history().depths(from, to), [0, 1, 1, 2, 0]);
     }
 
     #[test]

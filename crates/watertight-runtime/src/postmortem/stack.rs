@@ -60,6 +60,12 @@ pub(super) fn explain(frames: &mut [StackFrame], component: &[u8]) {
     }
     for frame in frames {
         frame.function = frame.function.take().map(|name| demangled(&name));
+        // Line tables without more know a function by the last part of its name.
+        if let (Some(whole), Some(line)) = (&frame.function, frame.lines.last_mut())
+            && line.function.as_ref().is_some_and(|part| whole.ends_with(part.as_str()))
+        {
+            line.function = Some(whole.clone());
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use watertight_model::{
     problem::Problem,
 };
 use watertight_runtime::{
-    CellCore, CellData, CompileCache, CompiledApp, Host, HostResource, LoadError, NoProgress, RunningApp,
+    CellCore, CellData, CompileCache, CompiledApp, Host, HostResource, LoadError, Morgue, NoProgress, RunningApp,
 };
 
 /// A cell's state: the runtime's own and a table of resources.
@@ -119,7 +119,8 @@ fn checked_for(manifest: &str, guests: Guests<'_>, offered: &HostInterfaces) -> 
 /// Loads an app. Every component can be entered.
 pub(crate) fn try_load(manifest: &str, guests: Guests<'_>) -> Result<Harness, Vec<LoadError>> {
     let events = Arc::new(Recorder::default());
-    let (app, cache) = start(checked(manifest, guests), Arc::new(NoHost), Arc::clone(&events) as Arc<dyn EventSink>)?;
+    let (app, cache) =
+        start(checked(manifest, guests), Arc::new(NoHost), Arc::clone(&events) as Arc<dyn EventSink>, None)?;
     Ok(Harness { app, events, _cache: cache })
 }
 
@@ -131,7 +132,7 @@ pub(crate) fn load_with(
     host: Arc<dyn Host<Bare>>,
 ) -> Harness {
     let events = Arc::new(Recorder::default());
-    let started = start(checked_for(manifest, guests, offered), host, Arc::clone(&events) as Arc<dyn EventSink>);
+    let started = start(checked_for(manifest, guests, offered), host, Arc::clone(&events) as Arc<dyn EventSink>, None);
     let (app, cache) = started.unwrap_or_else(|problems| panic!("the app does not load: {problems:#?}"));
     Harness { app, events, _cache: cache }
 }
@@ -141,18 +142,27 @@ fn start(
     (app, sources): (Arc<App>, Sources),
     host: Arc<dyn Host<Bare>>,
     sink: Arc<dyn EventSink>,
+    morgue: Option<Arc<dyn Morgue>>,
 ) -> Result<(RunningApp<Bare>, tempfile::TempDir), Vec<LoadError>> {
     // A cache that the tests of one run share would hide what is compiled anew; each gets its own.
     let folder = tempfile::tempdir().expect("a folder for the cache");
     let cache = CompileCache::open(folder.path()).expect("a cache");
     let roots: Vec<_> = app.components.iter().map(|component| (component.id, 8)).collect();
-    let compiled = CompiledApp::compile(app, &sources, cache, &roots, &NoProgress)?;
+    let mut compiled = CompiledApp::compile(app, &sources, cache, &roots, &NoProgress)?;
+    if let Some(morgue) = morgue {
+        compiled = compiled.with_morgue(morgue);
+    }
     Ok((compiled.start(host, sink)?, folder))
 }
 
 /// Loads an app whose events go nowhere.
 pub(crate) fn load_quietly(manifest: &str, guests: Guests<'_>) -> Harness {
-    let started = start(checked(manifest, guests), Arc::new(NoHost), Arc::new(NoSink));
+    load_for(manifest, guests, None)
+}
+
+/// Loads an app whose events go nowhere, and its failed cells there.
+pub(crate) fn load_for(manifest: &str, guests: Guests<'_>, morgue: Option<Arc<dyn Morgue>>) -> Harness {
+    let started = start(checked(manifest, guests), Arc::new(NoHost), Arc::new(NoSink), morgue);
     let (app, cache) = started.unwrap_or_else(|problems| panic!("the app does not load: {problems:#?}"));
     Harness { app, events: Arc::default(), _cache: cache }
 }
