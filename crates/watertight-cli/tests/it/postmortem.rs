@@ -137,9 +137,9 @@ async fn a_report_has_everything_that_is_known_of_a_trap() {
 /// The custom sections of a module that can be read as one.
 fn wasm_sections(bytes: &[u8]) -> Vec<String> {
     let payloads = wasmparser::Parser::new(0).parse_all(bytes);
-    let name = |payload: wasmparser::Payload<'_>| match payload {
-        wasmparser::Payload::CustomSection(section) => Some(section.name().to_owned()),
-        _ => None,
+    let name = |payload: wasmparser::Payload<'_>| {
+        let wasmparser::Payload::CustomSection(section) = payload else { return None };
+        Some(section.name().to_owned())
     };
     payloads.filter_map(|payload| name(payload.expect("it is WebAssembly"))).collect()
 }

@@ -231,7 +231,7 @@ proptest! {
             }
         };
         let two = Two::new(|| app_of(ANY, &ty, StringEncoding::UTF8, StringEncoding::UTF8), Arc::new(spoil));
-        let _ = run(async {
+        run(async {
             // It traps for a failure, because there is no error to return: that is the worst there is.
             let spoilt = two.here.call("caller", "t:t/i#echo", vec![Val::List(values)]).await;
             if let Err(error) = spoilt {

@@ -26,13 +26,16 @@ const MAX_UNWRITTEN: usize = 64;
 
 type Answer = Result<Vec<u8>, CallError>;
 
+/// Who waits for which call's answer.
+type Waiting = HashMap<u64, oneshot::Sender<Answer>>;
+
 /// Calls go in here. Clones are of the same line.
 #[derive(Clone, Debug)]
 pub(super) struct Line {
     next: Arc<AtomicU64>,
     unwritten: mpsc::Sender<Vec<u8>>,
     /// None once the line is dead.
-    waiting: Arc<Mutex<Option<HashMap<u64, oneshot::Sender<Answer>>>>>,
+    waiting: Arc<Mutex<Option<Waiting>>>,
 }
 
 impl Line {

@@ -185,8 +185,12 @@ fn amount(number: u64, unit: Unit) -> String {
     match unit {
         Unit::Count => number.to_string(),
         Unit::Micros => took(Duration::from_micros(number)),
-        Unit::Bytes if number >= 10 << 20 || number % (1 << 20) == 0 => ByteSize((number >> 20) << 20).to_string(),
-        Unit::Bytes if number >= 10 << 10 || number % (1 << 10) == 0 => ByteSize((number >> 10) << 10).to_string(),
+        Unit::Bytes if number >= 10 << 20 || number.is_multiple_of(1 << 20) => {
+            ByteSize((number >> 20) << 20).to_string()
+        }
+        Unit::Bytes if number >= 10 << 10 || number.is_multiple_of(1 << 10) => {
+            ByteSize((number >> 10) << 10).to_string()
+        }
         Unit::Bytes => ByteSize(number).to_string(),
     }
 }
