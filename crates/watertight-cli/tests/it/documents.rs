@@ -13,13 +13,14 @@ use std::{
 use tempfile::TempDir;
 
 /// Pages whose commands stand for themselves. The others show parts of something larger.
-const PAGES: [&str; 7] = [
+const PAGES: [&str; 8] = [
     "README.md",
     "docs/budgets.md",
     "docs/exit-codes.md",
     "docs/failure.md",
     "docs/grants.md",
     "docs/isolation.md",
+    "docs/postmortem.md",
     "docs/supervision.md",
 ];
 
@@ -90,6 +91,7 @@ fn shell(folder: &Path, line: &str) -> (String, bool) {
         .current_dir(folder)
         .env("PATH", format!("{}:{path}", programs.display()))
         .env("XDG_CACHE_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/cache"))
+        .env("XDG_STATE_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/state"))
         .stdin(Stdio::null())
         .output()
         .expect("there is a shell");
