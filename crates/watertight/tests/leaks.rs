@@ -53,7 +53,7 @@ const BEHAVIOURS: [(&str, u32, &str); 12] = [
     ("start-trap", 0, "trap"),
     ("start-spin", 0, "cpu"),
     ("exit", 1, "exit"),
-    ("leak-pollables", 0, "host"),
+    ("leak-pollables", 0, "memory"),
     ("open-sockets", 0, "new-socket-limit"),
 ];
 

@@ -35,7 +35,7 @@ async fn a_behaviour_that_fails_is_an_error_to_its_caller_at_every_lifetime() {
         ("start-spin", "cpu = \"1h\", deadline = \"30ms\"", 0, FailureKind::Deadline),
         ("exit", "", 0, FailureKind::Exit),
         ("exit", "", 7, FailureKind::Exit),
-        ("leak-pollables", "", 0, FailureKind::Host),
+        ("leak-pollables", "", 0, FailureKind::Memory),
     ] {
         for lifetime in LIFETIMES {
             let app = relay(guest, &format!("lifetime = \"{lifetime}\"\nbudget = {{ {budget} }}"));
