@@ -6,12 +6,13 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
 };
 
 use watertight_model::{
     app::{App, ComponentId, EdgeId},
+    breaker::BreakerState,
     event::{CellEnd, Event, EventSink, Outcome},
     failure::FailureKind,
 };
@@ -21,6 +22,7 @@ pub struct Tally {
     next: Arc<dyn EventSink>,
     components: Box<[ComponentTally]>,
     edges: Box<[Outcomes]>,
+    breakers: Box<[BreakerTally]>,
 }
 
 /// What one component has done in this process.
@@ -59,6 +61,12 @@ struct ComponentTally {
 }
 
 #[derive(Debug, Default)]
+struct BreakerTally {
+    openings: AtomicU64,
+    open: AtomicBool,
+}
+
+#[derive(Debug, Default)]
 struct Outcomes {
     calls: AtomicU64,
     cancelled: AtomicU64,
@@ -73,6 +81,7 @@ impl Tally {
             next,
             components: app.components.iter().map(|_| ComponentTally::default()).collect(),
             edges: app.edges.iter().map(|_| Outcomes::default()).collect(),
+            breakers: app.edges.iter().map(|_| BreakerTally::default()).collect(),
         }
     }
 
@@ -95,6 +104,13 @@ impl Tally {
     #[must_use]
     pub fn edge(&self, id: EdgeId) -> OutcomeCounts {
         self.edges.get(id.0 as usize).map(Outcomes::counts).unwrap_or_default()
+    }
+
+    /// How often the breaker of an edge has opened so far, and whether it lets no calls through now.
+    #[must_use]
+    pub fn breaker(&self, id: EdgeId) -> (u64, bool) {
+        let tally = self.breakers.get(id.0 as usize);
+        tally.map_or((0, false), |tally| (tally.openings.load(Relaxed), tally.open.load(Relaxed)))
     }
 
     fn count(&self, event: &Event) {
@@ -122,6 +138,12 @@ impl Tally {
                     add(component(id).map(|tally| &tally.ejected));
                 }
             }
+            Event::Breaker { edge, state, .. } => {
+                if let Some(tally) = self.breakers.get(edge.0 as usize) {
+                    tally.open.store(*state != BreakerState::Closed, Relaxed);
+                    tally.openings.fetch_add(u64::from(*state == BreakerState::Open), Relaxed);
+                }
+            }
             Event::Denied { component: id, .. } => add(component(id).map(|tally| &tally.denied)),
             Event::Log { .. }
             | Event::LogCut { .. }
@@ -129,7 +151,6 @@ impl Tally {
             | Event::Demoted { .. }
             | Event::Worker { .. }
             | Event::Reload(_)
-            | Event::Breaker { .. }
             | Event::Supervised { .. }
             | Event::Failure(_)
             | Event::Postmortem(_)

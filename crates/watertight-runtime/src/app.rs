@@ -465,10 +465,11 @@ impl<T: CellData> RunningApp<T> {
         }
     }
 
-    /// How each component is.
+    /// How each component is whose cells are in this process.
     #[must_use]
     pub fn health(&self) -> Vec<ComponentHealth> {
-        let cells = self.0.model.components.iter().filter(|spec| spec.wall == Wall::Cell);
+        let here = |spec: &&model::Component| !spec.is_for_the_node() || self.0.keeps();
+        let cells = self.0.model.components.iter().filter(|spec| spec.wall == Wall::Cell).filter(here);
         cells.map(|spec| health::of(&self.0, spec)).collect()
     }
 

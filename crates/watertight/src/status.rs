@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use watertight_host::HostCell;
 use watertight_model::{
     app::{App, Component, Edge},
+    health::{ComponentHealth, HealthState},
     usage::{ComponentUsage, DiskUsage, Usage},
 };
 use watertight_observe::{OutcomeCounts, Tally, Timestamp};
@@ -155,6 +156,15 @@ pub struct ComponentStatus {
     pub lifetime: String,
     /// `worker` or `node`: whether each worker has its own residents, or the node has them once.
     pub scope: String,
+    /// `on-demand` where its cells are made as they are needed; else how its residents are: `up`, `partial`, `starting` or `down`.
+    pub state: String,
+    /// Why it is not up, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Residents that were restarted.
+    pub restarts: u64,
+    /// Residents that were replaced although they had not failed.
+    pub recycled: u64,
     /// Cells that are alive.
     pub cells: u64,
     /// Cells that came to life.
@@ -191,6 +201,10 @@ pub struct EdgeStatus {
     pub failures: BTreeMap<String, u64>,
     /// Those among them that nobody waited for any longer.
     pub cancelled: u64,
+    /// How often its breakers have opened: each worker has one.
+    pub openings: u64,
+    /// How many of them let no calls through now.
+    pub open: u64,
 }
 
 /// What is used of one budget.
@@ -221,9 +235,15 @@ impl Watch {
     /// How it is.
     pub(crate) fn report(&self) -> WorkerReport {
         let usage = self.running.running().map(|running| running.usage()).unwrap_or_default();
+        let health = self.running.running().map(|running| running.health()).unwrap_or_default();
         let component = |spec: &Component| {
             let used = usage.components.iter().find(|used| used.component == spec.id);
-            ComponentStatus { usage: used.map(|used| uses(spec, used)).unwrap_or_default(), ..self.counted(spec) }
+            let usage = used.map(|used| uses(spec, used)).unwrap_or_default();
+            let mut status = ComponentStatus { usage, ..self.counted(spec) };
+            if let Some(health) = health.iter().find(|health| health.id == spec.id) {
+                status.healthy(health);
+            }
+            status
         };
         WorkerReport { components: self.app.components.iter().map(component).collect(), disks: usage.disks.clone() }
     }
@@ -251,12 +271,15 @@ impl Watch {
         self.app.edges_to(spec.id).for_each(|edge| add(self.tally.edge(edge.id)));
         let edge = |edge: &Edge| {
             let outcomes = self.tally.edge(edge.id);
+            let (openings, open) = self.tally.breaker(edge.id);
             EdgeStatus {
                 import: edge.import.clone(),
                 to: self.app.component(edge.exporter).name.clone(),
                 calls: outcomes.calls,
                 cancelled: outcomes.cancelled,
                 failures: named(outcomes.failures),
+                openings,
+                open: open.into(),
             }
         };
         status.edges = self.app.edges_from(spec.id).map(edge).collect();
@@ -310,6 +333,13 @@ impl ComponentStatus {
         self.failures.values().sum()
     }
 
+    fn healthy(&mut self, health: &ComponentHealth) {
+        self.state = state_name(health.state).to_owned();
+        self.reason.clone_from(&health.reason);
+        self.restarts = health.restarts;
+        self.recycled = health.recycled;
+    }
+
     /// Adds the same component of another worker.
     fn add(&mut self, other: Self) {
         let Self {
@@ -317,6 +347,10 @@ impl ComponentStatus {
             wall,
             lifetime,
             scope,
+            state,
+            reason,
+            restarts,
+            recycled,
             cells,
             started,
             ejected,
@@ -329,6 +363,12 @@ impl ComponentStatus {
         } = other;
         // The newest version of the app has its say.
         (self.wall, self.lifetime, self.scope) = (wall, lifetime, scope);
+        // What is not up somewhere is what there is to see.
+        if rank(&state) > rank(&self.state) {
+            (self.state, self.reason) = (state, reason);
+        }
+        self.restarts += restarts;
+        self.recycled += recycled;
         self.cells += cells;
         self.started += started;
         self.ejected += ejected;
@@ -361,8 +401,25 @@ impl EdgeStatus {
     fn add(&mut self, other: Self) {
         self.calls += other.calls;
         self.cancelled += other.cancelled;
+        self.openings += other.openings;
+        self.open += other.open;
         sum(&mut self.failures, other.failures);
     }
+}
+
+fn state_name(state: HealthState) -> &'static str {
+    match state {
+        HealthState::OnDemand => "on-demand",
+        HealthState::Up => "up",
+        HealthState::Partial => "partial",
+        HealthState::Starting => "starting",
+        HealthState::Down => "down",
+    }
+}
+
+/// How much there is to see in a state.
+fn rank(state: &str) -> usize {
+    ["", "on-demand", "up", "starting", "partial", "down"].iter().position(|known| *known == state).unwrap_or(0)
 }
 
 impl BudgetUse {
@@ -395,6 +452,8 @@ mod tests {
             calls,
             failures: failures.clone(),
             cancelled: 1,
+            openings: 1,
+            open: 0,
         };
         let usage = BudgetUse { budget: "memory".to_owned(), used: calls, most: calls, limit: 9, bytes: true };
         let name = name.to_owned();

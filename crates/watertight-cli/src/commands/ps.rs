@@ -81,9 +81,16 @@ fn text(seen: &Seen) -> String {
         writeln!(text, "{} {}  pid {}  up {}  {}", node.app, node.version, node.pid, span(node.uptime_ms), node.url);
     table(&mut text, &["WORKER", "PID", "STATE", "FOR", "RESTARTS", "MEMORY"], node.workers.iter().map(worker));
     let rows = components.components.iter().filter(|component| component.wall != "fused");
-    let head = ["COMPONENT", "LIFETIME", "CELLS", "CALLS", "FAILED", "EJECTED", "USE"];
+    let head = ["COMPONENT", "LIFETIME", "STATE", "CELLS", "RESTARTS", "CALLS", "FAILED", "EJECTED", "USE"];
     table(&mut text, &head, rows.clone().map(component));
     for component in rows {
+        if let Some(reason) = &component.reason {
+            let _ = writeln!(text, "  {} is {}: {reason}", component.name, component.state);
+        }
+        for edge in component.edges.iter().filter(|edge| edge.open > 0) {
+            let _ =
+                writeln!(text, "  {} calls {} no more: the breaker is open ({})", component.name, edge.to, edge.import);
+        }
         for (kind, count) in &component.failures {
             let _ = writeln!(text, "  {} failed {count} times: {kind}", component.name);
         }
@@ -121,8 +128,10 @@ fn component(component: &ComponentStatus) -> Vec<String> {
     let usage: Vec<_> = usage.collect();
     vec![
         component.name.clone(),
-        component.lifetime.clone(),
+        if component.scope == "node" { format!("{}, once", component.lifetime) } else { component.lifetime.clone() },
+        component.state.clone(),
         component.cells.to_string(),
+        component.restarts.to_string(),
         component.calls.to_string(),
         component.failed().to_string(),
         component.ejected.to_string(),

@@ -94,7 +94,7 @@ async fn ps_shows_calls_failures_and_cells_summed_up_over_the_workers() {
             "site 1.2.3  pid ",
             "WORKER",
             "serving",
-            "behaviour  request   0      6      6       6",
+            "behaviour  request   on-demand  0      0         6      6       6",
             "failed 6 times: trap",
         ] {
             assert!(text.contains(part), "{part} in {text}");
@@ -211,5 +211,30 @@ async fn requests_that_are_none_are_refused_and_the_node_goes_on() {
     let idle: Vec<_> = (0..20).map(|_| std::os::unix::net::UnixStream::connect(&socket)).collect();
     assert_eq!(ps(runtime.path(), &[]).code, Some(0));
     drop(idle);
+    server.stop();
+}
+
+#[tokio::test]
+async fn ps_shows_residents_that_are_down_and_breakers_that_are_open() {
+    let runtime = runtime();
+    let app = crate::files::site_with(
+        "trap",
+        "lifetime = \"resident\"\nintensity = { max = 1, within = \"1h\" }\n\n[component.web.edge.\"watertight:test/behave\"]\n\
+         breaker = { failures = 2, within = \"1h\", open-for = \"1h\" }",
+    );
+    let server = Server::start_in(app.path(), &["--workers", "1"], runtime.path());
+    for _ in 0..4 {
+        assert_eq!(get(server.address, "/run/0").await.expect("it answers").0, 502);
+    }
+    let seen = ps_json(runtime.path(), &[]);
+    let components = &seen["nodes"][0]["components"];
+    let behaviour = named(components, "name", "behaviour");
+    assert_eq!((&behaviour["state"], &behaviour["restarts"]), (&"down".into(), &1.into()), "{behaviour}");
+    let edge = &named(components, "name", "web")["edges"][0];
+    assert_eq!((&edge["open"], &edge["openings"]), (&1.into(), &1.into()), "{edge}");
+    let text = ps(runtime.path(), &[]).stdout;
+    for part in ["behaviour is down: ", "web calls behaviour no more: the breaker is open"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
     server.stop();
 }
