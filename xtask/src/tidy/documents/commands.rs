@@ -94,11 +94,15 @@ fn variants(source: &str) -> BTreeSet<String> {
     found
 }
 
-/// The options with a long name, as the fields name them.
+/// The options with a long name: the one they are given, or else that of their field.
 fn long_options(source: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::from(["help".to_owned(), "version".to_owned()]);
     for part in source.split("#[arg(").skip(1) {
         let Some((attribute, after)) = part.split_once(")]\n") else { continue };
+        if let Some(given) = attribute.split("long = \"").nth(1).and_then(|rest| rest.split('"').next()) {
+            found.insert(given.to_owned());
+            continue;
+        }
         let is_long =
             attribute.split(|letter: char| !letter.is_alphanumeric() && letter != '_').any(|word| word == "long");
         let field = after.trim_start().trim_start_matches("pub(crate) ").split(':').next();
@@ -150,6 +154,8 @@ mod tests {
             pub(crate) listen: String,
             #[arg(long, value_parser = quantity::size)]
             max_body: ByteSize,
+            #[arg(long = "for", value_name = "TIME")]
+            pub(crate) time: Duration,
             #[arg(last = true)]
             pub(crate) args: Vec<String>,
         }
@@ -164,6 +170,8 @@ mod tests {
             ("watertight --help", None),
             ("watertight launch", Some("there is no `watertight launch`")),
             ("echo x | watertight serve . -- --not-ours", None),
+            ("watertight serve --for 10s", None),
+            ("watertight serve --time 10s", Some("`watertight serve` has no --time")),
             ("watertight serve --fast", Some("`watertight serve` has no --fast")),
             ("echo 'watertight launch' # watertight launch", None),
             ("mkdir x && watertight launch", Some("there is no `watertight launch`")),
