@@ -10,6 +10,7 @@ use watertight_runtime::{CellCore, CellData, Holdings};
 
 use crate::{
     filesystem::{Files, OpenFiles},
+    http::held::Messages,
     outbound::Outbound,
     sockets::Sockets,
     stdio::Tail,
@@ -24,6 +25,7 @@ pub struct HostCell {
     pub(crate) outbound: Outbound,
     pub(crate) files: Files,
     pub(crate) sockets: Arc<Sockets>,
+    pub(crate) messages: Messages,
     /// For each connected socket of WASI 0.3, by its handle: held by its streams.
     pub(crate) streams: HashMap<u32, Arc<()>>,
     pub(crate) tail: Tail,
@@ -51,6 +53,23 @@ impl HostCell {
     pub(crate) fn socket_fits(&mut self) -> bool {
         self.recount_sockets();
         self.sockets.room()
+    }
+
+    /// Whether a call that makes up to three handles finds places for them.
+    pub(crate) fn has_room(&mut self) -> bool {
+        let places = [(); 3].map(|()| self.table.push(()));
+        let room = places.iter().all(Result::is_ok);
+        for place in places.into_iter().flatten() {
+            // It was made just now.
+            let _ = self.table.delete(place);
+        }
+        room
+    }
+
+    /// A place for one lookup of a name.
+    pub(crate) fn looking_up(&mut self) -> Option<Arc<()>> {
+        self.recount_sockets();
+        self.sockets.lookup()
     }
 
     /// Counts the sockets that the guest holds.

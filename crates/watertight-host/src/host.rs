@@ -20,6 +20,8 @@ use crate::{
     disk::{Disks, SharedLedgers},
     env, filesystem,
     filesystem::{Files, Writable},
+    http,
+    http::held::Messages,
     outbound::Outbound,
     random,
     report::Reporter,
@@ -83,6 +85,7 @@ impl Host<HostCell> for WasiHost {
         linker.allow_shadowing(true);
         filesystem::link(linker, p3)?;
         sockets::link(linker, p3)?;
+        http::held::link(linker, p3)?;
         command::link_exit(linker, p3)
     }
 
@@ -107,8 +110,19 @@ impl Host<HostCell> for WasiHost {
         core.account().set_holdings(Arc::new(Held { files: files.held(), sockets: Arc::clone(&counted) }));
         let mut wasi_http = WasiHttpCtx::new();
         wasi_http.set_field_size_limit(MAX_HEADER_BYTES);
-        let outbound = Outbound::from_grant(reporter, Arc::clone(&counted));
-        Ok(HostCell { core, table, wasi, wasi_http, outbound, files, sockets: counted, streams: HashMap::new(), tail })
+        let outbound = Outbound::from_grant(reporter, Arc::clone(&counted), Arc::clone(core.account()));
+        Ok(HostCell {
+            core,
+            table,
+            wasi,
+            wasi_http,
+            outbound,
+            files,
+            sockets: counted,
+            messages: Messages::default(),
+            streams: HashMap::new(),
+            tail,
+        })
     }
 
     fn disks(&self) -> Vec<DiskUsage> {

@@ -28,6 +28,7 @@ use watertight_runtime::Root;
 use crate::cell::HostCell;
 
 mod body;
+pub(crate) mod held;
 mod p2;
 mod p3;
 

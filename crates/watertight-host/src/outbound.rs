@@ -24,20 +24,31 @@ use wasmtime_wasi_http::{
 };
 use watertight_model::{
     app::Component,
+    budget::ByteSize,
     event::Denial,
     grant::{HttpGrant, HttpScheme},
 };
 
+use watertight_runtime::{Account, Charge};
+
 use crate::{
-    report::{Reporter, list_with, quoted},
+    http::held::{CHUNK_BYTES, CHUNKS},
+    report::{Reporter, budget_of, list_with, quoted},
     sockets::{RequestSlot, Sockets},
 };
+
+/// What a request in flight counts as: the most that hyper reads ahead for one connection.
+const CONNECTION_BYTES: usize = (8 << 10) + 100 * (4 << 10);
 
 /// What `wasi:http` asks when a guest sends a request.
 pub(crate) struct Outbound {
     reporter: Arc<Reporter>,
     sockets: Arc<Sockets>,
+    account: Arc<Account>,
 }
+
+/// What a request has for as long as it is in flight.
+type Held = (RequestSlot, Charge);
 
 /// The end of an exchange, when its connection is done.
 type Connection = Box<dyn Future<Output = Result<(), Error>> + Send>;
@@ -45,11 +56,11 @@ type Connection = Box<dyn Future<Output = Result<(), Error>> + Send>;
 type Exchange = Box<dyn Future<Output = Result<(http::Response<WasiBody>, Connection), Error>> + Send>;
 
 impl Outbound {
-    pub(crate) fn from_grant(reporter: Arc<Reporter>, sockets: Arc<Sockets>) -> Self {
-        Self { reporter, sockets }
+    pub(crate) fn from_grant(reporter: Arc<Reporter>, sockets: Arc<Sockets>, account: Arc<Account>) -> Self {
+        Self { reporter, sockets, account }
     }
 
-    fn admit(&self, uri: &http::Uri) -> Result<RequestSlot, Error> {
+    fn admit(&self, uri: &http::Uri) -> Result<Held, Error> {
         decide(self.reporter.component(), uri).map_err(|refusal| match refusal {
             Refusal::Malformed => Error::HttpRequestUriInvalid,
             Refusal::Denied(denial) => {
@@ -57,7 +68,12 @@ impl Outbound {
                 Error::HttpRequestDenied
             }
         })?;
-        self.sockets.request().ok_or(Error::ConnectionLimitReached)
+        let slot = self.sockets.request().ok_or(Error::ConnectionLimitReached)?;
+        let charge = self.account.charge(CONNECTION_BYTES).ok_or_else(|| {
+            self.reporter.deny(no_memory(self.reporter.component()));
+            Error::ConnectionLimitReached
+        })?;
+        Ok((slot, charge))
     }
 }
 
@@ -68,6 +84,14 @@ impl WasiHttpHooks for Outbound {
     // Asked for every header of every message: the default allocates each time.
     fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
         FORBIDDEN.contains(name)
+    }
+
+    fn p2_outgoing_body_buffer_chunks(&mut self) -> usize {
+        CHUNKS
+    }
+
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        CHUNK_BYTES
     }
 
     fn send_request(
@@ -81,7 +105,7 @@ impl WasiHttpHooks for Outbound {
             let slot = Arc::new(slot?);
             let (response, connection) = default_send_request(request, options).await?;
             let held = Arc::clone(&slot);
-            let response = response.map(|body| Held { body: Box::pin(body), _slot: held }.boxed_unsync());
+            let response = response.map(|body| HeldBody { body: Box::pin(body), _held: held }.boxed_unsync());
             let connection = async move {
                 let end = connection.await;
                 drop(slot);
@@ -93,12 +117,12 @@ impl WasiHttpHooks for Outbound {
 }
 
 /// A response body that keeps its request's place in the budget.
-struct Held<B> {
+struct HeldBody<B> {
     body: Pin<Box<B>>,
-    _slot: Arc<RequestSlot>,
+    _held: Arc<Held>,
 }
 
-impl<B: Body<Data = Bytes, Error = Error>> Body for Held<B> {
+impl<B: Body<Data = Bytes, Error = Error>> Body for HeldBody<B> {
     type Data = Bytes;
     type Error = Error;
 
@@ -112,6 +136,17 @@ impl<B: Body<Data = Bytes, Error = Error>> Body for Held<B> {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+/// A request for which the component has no memory left.
+fn no_memory(component: &Component) -> Denial {
+    let memory = component.budget.memory;
+    let more = ByteSize(memory.0.saturating_mul(2));
+    Denial {
+        grant: "memory",
+        attempt: format!("send a request, whose buffers do not fit into its {memory} of memory"),
+        remedy: budget_of(component, "memory", format!("\"{more}\"")),
     }
 }
 
@@ -237,7 +272,8 @@ mod tests {
         let slots: Vec<_> = (0..held).map(|_| sockets.request().expect("within the budget")).collect();
         let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
         let request = http::Request::builder().uri(uri).body(body).expect("a request");
-        let mut outbound = Outbound::from_grant(reporter, sockets);
+        let account = Account::new(reporter.component());
+        let mut outbound = Outbound::from_grant(reporter, sockets, account);
         let exchange = Pin::from(outbound.send_request(request, None, Box::new(async { Ok(()) }))).await;
         drop(slots);
         (exchange.map(|_| ()), recorder)
@@ -252,6 +288,21 @@ mod tests {
         assert_eq!(recorder.denials().len(), 1);
         let accepted = futures_util::FutureExt::now_or_never(listener.accept());
         assert!(accepted.is_none(), "nobody connected");
+    }
+
+    #[tokio::test]
+    async fn a_request_whose_buffers_do_not_fit_into_memory_is_refused() {
+        let (result, recorder) = sent(
+            |component| {
+                component.grants.http = vec![grant(HttpScheme::Http, "127.0.0.1", 1)];
+                component.budget.memory = ByteSize(256 << 10);
+            },
+            "http://127.0.0.1:1/",
+            0,
+        )
+        .await;
+        assert!(matches!(result, Err(Error::ConnectionLimitReached)), "{result:?}");
+        assert_eq!(recorder.remedies(), ["component.web.budget.memory = \"512KiB\""]);
     }
 
     #[tokio::test]

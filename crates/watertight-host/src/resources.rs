@@ -1,6 +1,6 @@
 //! The host resources that may move from one cell to another.
 //!
-//! Each has the Rust type that wasmtime-wasi keeps in the table under its WIT name: the bindings name it, so that a type that
+//! Each has the Rust type that wasmtime-wasi, or this crate in its place, keeps in the table under its WIT name: the bindings name it, so that a type that
 //! changes there changes here. WASI 0.2 and 0.3 share some of these types.
 //!
 //! `wasi:io/poll/pollable` is not among them. A pollable holds the index of what it waits for in its own cell's table; in another
@@ -15,6 +15,8 @@ use wasmtime_wasi::{
 };
 use wasmtime_wasi_http::{p2::bindings::http::types as http, p3::bindings::http::types as http3};
 use watertight_runtime::HostResource;
+
+use crate::filesystem::p2::entries::Entries;
 
 /// Lists the resources, with their types for the test.
 macro_rules! movable {
@@ -39,7 +41,7 @@ movable! {
     "wasi:cli/terminal-input/terminal-input": cli::terminal_input::TerminalInput,
     "wasi:cli/terminal-output/terminal-output": cli::terminal_output::TerminalOutput,
     "wasi:filesystem/types/descriptor": filesystem::types::Descriptor,
-    "wasi:filesystem/types/directory-entry-stream": filesystem::types::DirectoryEntryStream,
+    "wasi:filesystem/types/directory-entry-stream": Entries,
     "wasi:sockets/network/network": sockets::network::Network,
     "wasi:sockets/ip-name-lookup/resolve-address-stream": sockets::ip_name_lookup::ResolveAddressStream,
     "wasi:sockets/tcp/tcp-socket": sockets::tcp::TcpSocket,

@@ -11,7 +11,7 @@
 //! | receive a datagram from it                     | it is granted; else it is dropped, unreported  |
 //!
 //! A name is looked up when it is granted; an address written as a name needs no lookup and no grant. Refused uses return
-//! `access-denied`. Over the budget no socket is made (`new-socket-limit` in WASI 0.2) and no connection is accepted.
+//! `access-denied`. A lookup counts as a socket while it lasts: it occupies a thread. Over the budget no socket is made (`new-socket-limit` in WASI 0.2) and no connection is accepted.
 
 use std::{
     net::SocketAddr,
@@ -25,7 +25,7 @@ use parking_lot::Mutex;
 use wasmtime::component::{Linker, ResourceTable};
 use wasmtime_wasi::{
     WasiCtxBuilder,
-    p2::{TcpSocket as TcpSocket2, UdpSocket as UdpSocket2},
+    p2::{TcpSocket as TcpSocket2, UdpSocket as UdpSocket2, bindings::sockets::ip_name_lookup::ResolveAddressStream},
     sockets::{SocketAddrUse, TcpSocket as TcpSocket3, UdpSocket as UdpSocket3},
 };
 use watertight_model::{app::Component, event::Denial, grant::SocketGrant};
@@ -62,6 +62,8 @@ pub(crate) struct Sockets {
     in_table: AtomicUsize,
     /// One clone for each outbound request in flight.
     requests: Arc<()>,
+    /// One clone for each lookup of a name that is waited for.
+    lookups: Arc<()>,
     /// Streams that go on after their socket's handle is gone.
     streams: Mutex<Vec<Weak<()>>>,
 }
@@ -78,6 +80,7 @@ impl Sockets {
             reporter,
             in_table: AtomicUsize::new(0),
             requests: Arc::new(()),
+            lookups: Arc::new(()),
             streams: Mutex::new(Vec::new()),
         })
     }
@@ -85,7 +88,11 @@ impl Sockets {
     /// Counts the sockets that the guest holds handles to.
     pub(crate) fn recount(&self, table: &mut ResourceTable) {
         let sockets = table.iter_mut().filter(|entry| {
-            entry.is::<TcpSocket2>() || entry.is::<UdpSocket2>() || entry.is::<TcpSocket3>() || entry.is::<UdpSocket3>()
+            entry.is::<TcpSocket2>()
+                || entry.is::<UdpSocket2>()
+                || entry.is::<TcpSocket3>()
+                || entry.is::<UdpSocket3>()
+                || entry.is::<ResolveAddressStream>()
         });
         self.in_table.store(sockets.count(), Relaxed);
     }
@@ -93,7 +100,8 @@ impl Sockets {
     /// Sockets that are open, and requests in flight.
     pub(crate) fn count(&self) -> (u32, u32) {
         let few = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        (few(self.in_table.load(Relaxed) + self.open_streams()), few(Arc::strong_count(&self.requests) - 1))
+        let lookups = Arc::strong_count(&self.lookups) - 1;
+        (few(self.in_table.load(Relaxed) + self.open_streams() + lookups), few(Arc::strong_count(&self.requests) - 1))
     }
 
     fn open_streams(&self) -> usize {
@@ -110,6 +118,11 @@ impl Sockets {
             self.deny("sockets", limit, format!("hold more than {limit} sockets open"));
         }
         fits
+    }
+
+    /// A place for one lookup, kept until it is answered; `None`, reported, when the budget is spent.
+    pub(crate) fn lookup(&self) -> Option<Arc<()>> {
+        self.room().then(|| Arc::clone(&self.lookups))
     }
 
     /// A place for one outbound request; `None`, reported, when the budget is spent.

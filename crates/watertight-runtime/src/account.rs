@@ -176,6 +176,17 @@ impl Charge {
         self.account.charge(self.bytes)
     }
 
+    /// Counts this many bytes instead; `false`, and nothing changes, where the budget does not have them.
+    #[must_use]
+    pub fn resize(&mut self, bytes: usize) -> bool {
+        if bytes > self.bytes {
+            return self.grow(bytes - self.bytes);
+        }
+        self.account.memory.give_back(self.bytes - bytes);
+        self.bytes = bytes;
+        true
+    }
+
     /// How many bytes it stands for.
     #[must_use]
     pub fn bytes(&self) -> usize {

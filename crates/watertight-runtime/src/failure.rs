@@ -14,6 +14,12 @@ pub(crate) struct Interrupted {
     pub(crate) kind: FailureKind,
 }
 
+/// The error that breaks off a guest whose memory is spent by what the host keeps for it, where WASI has no error to return.
+#[must_use]
+pub fn memory_spent() -> wasmtime::Error {
+    Interrupted { kind: FailureKind::Memory }.into()
+}
+
 /// A dependency failed and its caller could not be told by a value.
 #[derive(Debug, thiserror::Error)]
 #[error("its dependency {0}")]

@@ -42,7 +42,7 @@ pub use cache::{CacheError, CompileCache, Origin};
 pub use cell::CellCore;
 pub use compile::{CompileError, Needs};
 pub use engine::EngineKind;
-pub use failure::ExitStatus;
+pub use failure::{ExitStatus, memory_spent};
 pub use ferry::{FarCall, Ferry, ReceiveError};
 pub use host::{CellData, Host, HostResource};
 pub use membrane::{EdgeError, Uncarried};

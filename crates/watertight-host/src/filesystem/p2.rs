@@ -1,30 +1,37 @@
 //! The functions of `wasi:filesystem` 0.2 that count or report, and leave the rest to wasmtime-wasi.
 
-use std::io;
+use std::{io, sync::Arc};
 
 use wasmtime::{
     StoreContextMut,
-    component::{Linker, Resource},
+    component::{Linker, Resource, ResourceType},
 };
 use wasmtime_wasi::{
     FsPerms,
     filesystem::{Descriptor, WasiFilesystemCtxView, WasiFilesystemView as _},
     p2::{
-        DynOutputStream, FsResult,
+        DynInputStream, DynOutputStream, FsResult,
         bindings::filesystem::types::{
             DescriptorFlags, ErrorCode, Filesize, Host as _, HostDescriptor, NewTimestamp, OpenFlags, PathFlags,
         },
+        pipe::ClosedInputStream,
     },
 };
 
-use self::stream::FileWriter;
+use watertight_runtime::CellData as _;
+
+use self::{
+    entries::Entries,
+    stream::{FileWriter, Reader},
+};
 use super::{
-    Handle, Pair,
+    Handle, Pair, STREAM_BYTES,
     counted::{self, Offset, Opening, blocking},
     file_of,
 };
 use crate::cell::HostCell;
 
+pub(crate) mod entries;
 mod stream;
 
 /// The interface, in the version that wasmtime-wasi links; older 0.2 imports find it too.
@@ -160,6 +167,39 @@ pub(super) fn link(linker: &mut Linker<HostCell>) -> wasmtime::Result<()> {
         },
     )?;
     types.func_wrap(
+        "[method]descriptor.read-via-stream",
+        |mut store: StoreContextMut<'_, HostCell>, (fd, offset): (Resource<Descriptor>, Filesize)| {
+            let cell = store.data_mut();
+            let Some(buffer) = cell.core().account().charge(STREAM_BYTES) else {
+                return Ok((Err(ErrorCode::InsufficientMemory),));
+            };
+            let mut view = cell.filesystem();
+            let opened = view.read_via_stream(fd, offset);
+            let opened = settle(&mut view, opened)?;
+            if let Ok(opened) = &opened {
+                let stream = cell.table.get_mut::<DynInputStream>(opened)?;
+                // Nothing reads from what stands in for it.
+                let inner = std::mem::replace(stream, Box::new(ClosedInputStream));
+                *stream = Box::new(Reader { stream: inner, _buffer: buffer });
+            }
+            Ok((opened,))
+        },
+    )?;
+    types.resource("directory-entry-stream", ResourceType::host::<Entries>(), |mut store, rep| {
+        let cell: &mut HostCell = store.data_mut();
+        cell.table.delete(Resource::<Entries>::new_own(rep))?;
+        Ok(())
+    })?;
+    types.func_wrap_async("[method]descriptor.read-directory", |mut store, (fd,): (Resource<Descriptor>,)| {
+        Box::new(async move { Ok((read_directory(store.data_mut(), fd).await?,)) })
+    })?;
+    types.func_wrap(
+        "[method]directory-entry-stream.read-directory-entry",
+        |mut store: StoreContextMut<'_, HostCell>, (entries,): (Resource<Entries>,)| {
+            Ok((store.data_mut().table.get_mut(&entries)?.next(),))
+        },
+    )?;
+    types.func_wrap(
         "filesystem-error-code",
         |mut store: StoreContextMut<'_, HostCell>, (error,): (Resource<wasmtime::Error>,)| {
             let cell = store.data_mut();
@@ -188,7 +228,7 @@ async fn open_at(
         Some((quota, dir)) => {
             let (writable, path) = (cell.files.writable(), path.clone());
             match blocking(move || counted::open(&quota, &writable.open, &dir, &path, how)).await? {
-                Ok(opened) => Ok(cell.table.push(opened)?),
+                Ok(opened) => cell.table.push(opened).map_err(|_| ErrorCode::InsufficientMemory),
                 Err(code) => Err(code),
             }
         }
@@ -211,6 +251,22 @@ async fn open_at(
     Ok(result)
 }
 
+/// The entries of a folder, as far as there is memory for them.
+async fn read_directory(
+    cell: &mut HostCell,
+    fd: Resource<Descriptor>,
+) -> wasmtime::Result<Result<Resource<Entries>, ErrorCode>> {
+    let folder = match cell.table.get(&fd)? {
+        Descriptor::Dir(dir) => Arc::clone(&dir.dir),
+        Descriptor::File(_) => return Ok(Err(ErrorCode::NotDirectory)),
+    };
+    let Some(charge) = cell.core().account().charge(0) else { return Ok(Err(ErrorCode::InsufficientMemory)) };
+    Ok(match blocking(move || Entries::read(&folder, charge)).await {
+        Ok(entries) => cell.table.push(entries).map_err(|_| ErrorCode::InsufficientMemory),
+        Err(code) => Err(code),
+    })
+}
+
 /// A stream that writes to a file: ours where the file is counted, wasmtime-wasi's to say why it cannot be written to.
 fn writer(
     cell: &mut HostCell,
@@ -219,8 +275,11 @@ fn writer(
     other: impl FnOnce(&mut WasiFilesystemCtxView<'_>, Resource<Descriptor>) -> FsResult<Resource<DynOutputStream>>,
 ) -> wasmtime::Result<Result<Resource<DynOutputStream>, ErrorCode>> {
     if let Some((place, file)) = cell.counted_file(&fd)? {
-        let stream: DynOutputStream = Box::new(FileWriter::new(place, file, offset));
-        return Ok(Ok(cell.table.push(stream)?));
+        let Some(buffer) = cell.core().account().charge(STREAM_BYTES) else {
+            return Ok(Err(ErrorCode::InsufficientMemory));
+        };
+        let stream: DynOutputStream = Box::new(FileWriter::new(place, file, offset, buffer));
+        return Ok(cell.table.push(stream).map_err(|_| ErrorCode::InsufficientMemory));
     }
     let mut view = cell.filesystem();
     let result = other(&mut view, fd);

@@ -18,9 +18,11 @@ use wasmtime_wasi::{
     },
 };
 
-use self::stream::{End, FileWriter};
+use watertight_runtime::CellData as _;
+
+use self::stream::{End, FileWriter, Follower};
 use super::{
-    Handle, Pair,
+    Handle, Pair, STREAM_BYTES,
     counted::{self, Offset, Opening, blocking},
     file_of,
 };
@@ -142,6 +144,12 @@ pub(super) fn link(linker: &mut Linker<HostCell>) -> wasmtime::Result<()> {
         },
     )?;
     types.func_wrap(
+        "[method]descriptor.read-via-stream",
+        |mut store: StoreContextMut<'_, HostCell>, (fd, offset): (Resource<Descriptor>, Filesize)| {
+            Ok((read(&mut store, fd, offset)?,))
+        },
+    )?;
+    types.func_wrap(
         "[method]descriptor.write-via-stream",
         |mut store: StoreContextMut<'_, HostCell>,
          (fd, data, offset): (Resource<Descriptor>, StreamReader<u8>, Filesize)| {
@@ -164,6 +172,28 @@ pub(super) fn link(linker: &mut Linker<HostCell>) -> wasmtime::Result<()> {
     )
 }
 
+/// Reads a file as a stream, whose buffer counts as memory.
+fn read(
+    store: &mut StoreContextMut<'_, HostCell>,
+    fd: Resource<Descriptor>,
+    offset: Filesize,
+) -> wasmtime::Result<(StreamReader<u8>, FutureReader<End>)> {
+    let Some(room) = store.data().core().account().charge(STREAM_BYTES) else {
+        let nothing = StreamReader::new(store.as_context_mut(), std::iter::empty())?;
+        return Ok((nothing, FutureReader::new(store.as_context_mut(), async { wasmtime::error::Ok(spent()) })?));
+    };
+    let access = Access::<_, WasiFilesystem>::new(store.as_context_mut(), HostCell::filesystem);
+    let (stream, end) = WasiFilesystem::read_via_stream(access, fd, offset)?;
+    let (tell, told) = oneshot::channel();
+    end.pipe(store.as_context_mut(), Follower::new(room, tell))?;
+    Ok((stream, FutureReader::new(store.as_context_mut(), told)?))
+}
+
+/// How a stream ends for which there is no memory.
+fn spent() -> End {
+    Err(ErrorCode::InsufficientMemory)
+}
+
 /// Writes a stream to a file that is counted.
 fn write(
     store: &mut StoreContextMut<'_, HostCell>,
@@ -171,8 +201,13 @@ fn write(
     data: StreamReader<u8>,
     offset: Offset,
 ) -> wasmtime::Result<FutureReader<End>> {
+    let Some(room) = store.data().core().account().charge(STREAM_BYTES) else {
+        let mut data = data;
+        data.close(store.as_context_mut())?;
+        return FutureReader::new(store.as_context_mut(), async { wasmtime::error::Ok(spent()) });
+    };
     let (tell, told) = oneshot::channel();
-    data.pipe(store.as_context_mut(), FileWriter::new(place, file, offset, tell))?;
+    data.pipe(store.as_context_mut(), FileWriter::new(place, file, offset, tell, room))?;
     FutureReader::new(store.as_context_mut(), told)
 }
 
@@ -199,7 +234,10 @@ async fn open_at(
         Some((quota, dir)) => {
             let path = path.clone();
             match blocking(move || counted::open(&quota, &writable.open, &dir, &path, how)).await? {
-                Ok(opened) => Ok(accessor.with(|mut access| access.get().table.push(opened))?),
+                Ok(opened) => {
+                    let pushed = accessor.with(|mut access| access.get().table.push(opened));
+                    pushed.map_err(|_| ErrorCode::InsufficientMemory)
+                }
                 Err(code) => Err(newer(code)),
             }
         }

@@ -36,7 +36,7 @@ pub(super) fn link(linker: &mut Linker<HostCell>) -> wasmtime::Result<()> {
         |mut store, (family,): (IpAddressFamily,)| {
             Box::new(async move {
                 let cell: &mut HostCell = store.data_mut();
-                if !cell.socket_fits() {
+                if !cell.socket_fits() || !cell.has_room() {
                     return Ok((Err(ErrorCode::NewSocketLimit),));
                 }
                 let mut view = cell.sockets();
@@ -86,7 +86,7 @@ impl HostCell {
         &mut self,
         make: impl FnOnce(&mut WasiSocketsCtxView<'_>) -> SocketResult<R>,
     ) -> wasmtime::Result<Result<R, ErrorCode>> {
-        if !self.socket_fits() {
+        if !self.socket_fits() || !self.has_room() {
             return Ok(Err(ErrorCode::NewSocketLimit));
         }
         let mut view = self.sockets();
@@ -105,9 +105,7 @@ fn resolve(
     if !cell.sockets.allows_name(&name) {
         return Ok(Err(ErrorCode::AccessDenied));
     }
-    let mut view = cell.sockets();
-    let result = view.resolve_addresses(network, name);
-    settle(&mut view, result)
+    cell.one_more_socket(|view| view.resolve_addresses(network, name))
 }
 
 /// Tells an error that the guest sees from one that traps.

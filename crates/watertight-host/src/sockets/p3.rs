@@ -19,8 +19,8 @@ use wasmtime_wasi::{
         bindings::sockets::{
             ip_name_lookup::{ErrorCode as LookupError, HostWithStore as _},
             types::{
-                ErrorCode, Host as _, HostTcpSocket, HostTcpSocketWithStore as _, HostUdpSocket, IpAddress,
-                IpAddressFamily,
+                ErrorCode, Host as _, HostTcpSocket, HostTcpSocketWithStore, HostUdpSocket, HostUdpSocketWithStore,
+                IpAddress, IpAddressFamily,
             },
         },
         sockets::SocketResult,
@@ -28,7 +28,12 @@ use wasmtime_wasi::{
     sockets::{TcpSocket, UdpSocket, WasiSockets, WasiSocketsCtxView, WasiSocketsView},
 };
 
+use watertight_runtime::CellData as _;
+
 use crate::cell::HostCell;
+
+/// What a wait for a datagram holds, and counts as memory for as long as it lasts. A guest may wait any number of times at once.
+const DATAGRAM_BYTES: usize = 64 << 10;
 
 /// How one direction of a connection ends.
 type End = Result<(), ErrorCode>;
@@ -46,7 +51,7 @@ pub(super) fn link(linker: &mut Linker<HostCell>) -> wasmtime::Result<()> {
         "[static]tcp-socket.create",
         |mut store: StoreContextMut<'_, HostCell>, (family,): (IpAddressFamily,)| {
             let cell = store.data_mut();
-            if !cell.socket_fits() {
+            if !cell.socket_fits() || !cell.has_room() {
                 return Ok((Err(too_many()),));
             }
             let mut view = cell.sockets();
@@ -59,7 +64,7 @@ pub(super) fn link(linker: &mut Linker<HostCell>) -> wasmtime::Result<()> {
     types.func_wrap_async("[static]udp-socket.create", |mut store, (family,): (IpAddressFamily,)| {
         Box::new(async move {
             let cell: &mut HostCell = store.data_mut();
-            if !cell.socket_fits() {
+            if !cell.socket_fits() || !cell.has_room() {
                 return Ok((Err(too_many()),));
             }
             let mut view = cell.sockets();
@@ -69,12 +74,27 @@ pub(super) fn link(linker: &mut Linker<HostCell>) -> wasmtime::Result<()> {
             Ok((result,))
         })
     })?;
+    types.func_wrap_concurrent(
+        "[method]udp-socket.receive",
+        |accessor: &Accessor<HostCell>, (socket,): (Resource<UdpSocket>,)| {
+            Box::pin(async move {
+                let buffer = accessor.with(|mut access| access.get().core().account().charge(DATAGRAM_BYTES));
+                let Some(_buffer) = buffer else { return Ok((Err(ErrorCode::OutOfMemory),)) };
+                let view = accessor.with_getter::<WasiSockets>(HostCell::sockets);
+                let received = <WasiSockets as HostUdpSocketWithStore<HostCell>>::receive(&view, socket).await;
+                Ok((match received {
+                    Ok(received) => Ok(received),
+                    Err(error) => Err(accessor.with(|mut access| access.get().sockets().convert_error_code(error))?),
+                },))
+            })
+        },
+    )?;
     types.func_wrap(
         "[method]tcp-socket.receive",
         |mut store: StoreContextMut<'_, HostCell>, (socket,): (Resource<TcpSocket>,)| {
             let rep = socket.rep();
             let access = Access::<_, WasiSockets>::new(store.as_context_mut(), HostCell::sockets);
-            let (stream, end) = WasiSockets::receive(access, socket)?;
+            let (stream, end) = <WasiSockets as HostTcpSocketWithStore<HostCell>>::receive(access, socket)?;
             let end = follow(&mut store, rep, end)?;
             Ok(((stream, end),))
         },
@@ -84,7 +104,7 @@ pub(super) fn link(linker: &mut Linker<HostCell>) -> wasmtime::Result<()> {
         |mut store: StoreContextMut<'_, HostCell>, (socket, data): (Resource<TcpSocket>, StreamReader<u8>)| {
             let rep = socket.rep();
             let access = Access::<_, WasiSockets>::new(store.as_context_mut(), HostCell::sockets);
-            let end = WasiSockets::send(access, socket, data)?;
+            let end = <WasiSockets as HostTcpSocketWithStore<HostCell>>::send(access, socket, data)?;
             Ok((follow(&mut store, rep, end)?,))
         },
     )?;
@@ -109,6 +129,9 @@ async fn resolve(accessor: &Accessor<HostCell>, name: String) -> wasmtime::Resul
     if !accessor.with(|mut access| access.get().sockets.allows_name(&name)) {
         return Ok(Err(LookupError::AccessDenied));
     }
+    let Some(_place) = accessor.with(|mut access| access.get().looking_up()) else {
+        return Ok(Err(LookupError::TemporaryResolverFailure));
+    };
     let view = accessor.with_getter::<WasiSockets>(HostCell::sockets);
     WasiSockets::resolve_addresses(&view, name).await
 }

@@ -9,6 +9,7 @@ mod complete;
 mod disk;
 mod flow;
 mod graph;
+mod hoard;
 mod leftovers;
 mod lies;
 mod network;

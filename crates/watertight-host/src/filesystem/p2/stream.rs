@@ -5,20 +5,27 @@ use std::{fs::File, io, mem, sync::Arc};
 use bytes::Bytes;
 use wasmtime_wasi::{
     async_trait,
-    p2::{OutputStream, Pollable, StreamError, StreamResult},
+    p2::{DynInputStream, InputStream, OutputStream, Pollable, StreamError, StreamResult},
     runtime::{AbortOnDropJoinHandle, spawn_blocking},
 };
 
-use crate::filesystem::counted::{self, Offset, Place};
+use watertight_runtime::Charge;
+
+use crate::filesystem::{
+    STREAM_BYTES,
+    counted::{self, Offset, Place},
+};
 
 /// Bytes that one write takes at most.
-const MAX_WRITE_BYTES: usize = 64 * 1024;
+const MAX_WRITE_BYTES: usize = STREAM_BYTES;
 
 pub(super) struct FileWriter {
     place: Arc<Place>,
     file: Arc<File>,
     offset: Offset,
     state: State,
+    /// The bytes of the write on its way.
+    _buffer: Charge,
 }
 
 enum State {
@@ -30,8 +37,9 @@ enum State {
 }
 
 impl FileWriter {
-    pub(super) fn new(place: Place, file: Arc<File>, offset: Offset) -> Self {
-        Self { place: Arc::new(place), file, offset, state: State::Ready }
+    /// `buffer` is for [`STREAM_BYTES`].
+    pub(super) fn new(place: Place, file: Arc<File>, offset: Offset, buffer: Charge) -> Self {
+        Self { place: Arc::new(place), file, offset, state: State::Ready, _buffer: buffer }
     }
 
     /// The error of the last write, which is told once and closes the stream.
@@ -119,5 +127,41 @@ impl Pollable for FileWriter {
             let written = task.await;
             self.ended(written);
         }
+    }
+}
+
+/// An input stream that counts as memory for what it has read ahead.
+pub(super) struct Reader {
+    pub(super) stream: DynInputStream,
+    pub(super) _buffer: Charge,
+}
+
+#[async_trait]
+impl InputStream for Reader {
+    fn read(&mut self, size: usize) -> StreamResult<Bytes> {
+        self.stream.read(size)
+    }
+
+    async fn blocking_read(&mut self, size: usize) -> StreamResult<Bytes> {
+        self.stream.blocking_read(size).await
+    }
+
+    fn skip(&mut self, count: usize) -> StreamResult<usize> {
+        self.stream.skip(count)
+    }
+
+    async fn blocking_skip(&mut self, count: usize) -> StreamResult<usize> {
+        self.stream.blocking_skip(count).await
+    }
+
+    async fn cancel(&mut self) {
+        self.stream.cancel().await;
+    }
+}
+
+#[async_trait]
+impl Pollable for Reader {
+    async fn ready(&mut self) {
+        self.stream.ready().await;
     }
 }

@@ -15,18 +15,23 @@ use tokio::{
 };
 use wasmtime::{
     StoreContextMut,
-    component::{Source, StreamConsumer, StreamResult},
+    component::{FutureConsumer, Source, StreamConsumer, StreamResult},
 };
 use wasmtime_wasi::p3::bindings::filesystem::types::ErrorCode;
+
+use watertight_runtime::Charge;
 
 use super::newer;
 use crate::{
     cell::HostCell,
-    filesystem::counted::{self, Offset, Place},
+    filesystem::{
+        STREAM_BYTES,
+        counted::{self, Offset, Place},
+    },
 };
 
 /// Bytes that one write takes at most.
-const MAX_WRITE_BYTES: usize = 64 * 1024;
+const MAX_WRITE_BYTES: usize = STREAM_BYTES;
 
 /// How the writing ended.
 pub(super) type End = Result<(), ErrorCode>;
@@ -38,11 +43,15 @@ pub(super) struct FileWriter {
     buffer: Vec<u8>,
     writing: Option<JoinHandle<(Vec<u8>, io::Result<usize>)>>,
     end: Option<oneshot::Sender<End>>,
+    /// The bytes of the write on its way.
+    _buffer: Charge,
 }
 
 impl FileWriter {
-    pub(super) fn new(place: Place, file: Arc<File>, offset: Offset, end: oneshot::Sender<End>) -> Self {
-        Self { place: Arc::new(place), file, offset, buffer: Vec::new(), writing: None, end: Some(end) }
+    /// `room` is for [`STREAM_BYTES`].
+    pub(super) fn new(place: Place, file: Arc<File>, offset: Offset, end: oneshot::Sender<End>, room: Charge) -> Self {
+        let place = Arc::new(place);
+        Self { place, file, offset, buffer: Vec::new(), writing: None, end: Some(end), _buffer: room }
     }
 
     fn end(&mut self, end: End) {
@@ -105,5 +114,37 @@ impl StreamConsumer<HostCell> for FileWriter {
 impl Drop for FileWriter {
     fn drop(&mut self) {
         self.end(Ok(()));
+    }
+}
+
+/// Counts the buffer of a stream that is read, until its end is told.
+pub(super) struct Follower {
+    ends: Option<(Charge, oneshot::Sender<End>)>,
+}
+
+impl Follower {
+    pub(super) fn new(room: Charge, tell: oneshot::Sender<End>) -> Self {
+        Self { ends: Some((room, tell)) }
+    }
+}
+
+impl FutureConsumer<HostCell> for Follower {
+    type Item = End;
+
+    fn poll_consume(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        store: StoreContextMut<'_, HostCell>,
+        mut source: Source<'_, End>,
+        _: bool,
+    ) -> Poll<wasmtime::Result<()>> {
+        let mut end = None;
+        source.read(store, &mut end)?;
+        if let (Some((room, tell)), Some(end)) = (self.ends.take(), end) {
+            drop(room);
+            // The guest may have dropped the future: nobody asks then.
+            let _ = tell.send(end);
+        }
+        Poll::Ready(Ok(()))
     }
 }
