@@ -495,6 +495,10 @@ mod tests {
             let whole = types.results_text(&frame.bytes, usize::MAX);
             prop_assert_eq!(&whole, &wasm_wave::to_string(&val).expect("it has a text"));
             prop_assert_eq!(types.parameters_text(&frame.bytes, frame.bytes.len(), usize::MAX), format!("({whole})"));
+            for kept in 0..frame.bytes.len() {
+                let known = types.parameters_text(&frame.bytes[..kept], frame.bytes.len(), usize::MAX);
+                prop_assert!(!known.contains("<malformed>"), "{} of {}: {}", kept, frame.bytes.len(), known);
+            }
             for limit in [0, 1, 7, 30] {
                 let cut = types.results_text(&frame.bytes, limit);
                 if whole.len() <= limit {

@@ -184,3 +184,61 @@ pub(super) fn text(frames: &[StackFrame]) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use watertight_testkit::guest;
+
+    use super::*;
+
+    fn at(offset: u64) -> StackFrame {
+        StackFrame { offset: Some(offset), ..StackFrame::default() }
+    }
+
+    /// Where the code of the module with debug information lies.
+    fn code(component: &[u8]) -> Range<usize> {
+        let code = |payload| match payload {
+            Ok(Payload::CodeSectionStart { range, .. }) => Some(range),
+            _ => None,
+        };
+        let ranges = Parser::new(0).parse_all(component).filter_map(code);
+        ranges.max_by_key(ExactSizeIterator::len).expect("a guest has code")
+    }
+
+    #[test]
+    fn damaged_debug_information_gives_no_lines_or_others_and_does_no_harm() {
+        let whole = guest::built("crash");
+        let code = code(&whole);
+        let middle = (code.start + code.len() / 2) as u64;
+        let mut frames = vec![at(middle)];
+        explain(&mut frames, &whole);
+        assert!(!frames[0].lines.is_empty(), "there are lines to lose");
+        for place in (code.end..whole.len()).step_by(41) {
+            for value in [0, 0x7f, 0xff] {
+                let mut damaged = whole.clone();
+                damaged[place] = value;
+                explain(&mut [at(middle), at(code.start as u64), at(u64::MAX)], &damaged);
+            }
+            explain(&mut [at(middle)], &whole[..place]);
+        }
+    }
+
+    #[test]
+    fn names_are_as_they_were_written_and_no_longer_than_a_name_may_be() {
+        for (name, shown) in [
+            ("_ZN5crash9innermost17h0123456789abcdefE", "crash::innermost"),
+            ("_RNvCs1234_7mycrate3foo", "mycrate::foo"),
+            ("_ZN3foo3barEi", "foo::bar(int)"),
+            ("_Znonsense", "_Znonsense"),
+            ("plain-name", "plain-name"),
+            ("", ""),
+        ] {
+            assert_eq!(demangled(name), shown);
+        }
+        // Each substitution doubles what it stands for.
+        let bomb = format!("_Z1fI{}E", (0..40).fold("i".to_owned(), |inner, _| format!("1aI{inner}S_E")));
+        for name in ["x".repeat(1 << 20), format!("_ZN{}E", "1a".repeat(100_000)), bomb] {
+            assert!(demangled(&name).len() <= MAX_NAME_BYTES + '…'.len_utf8());
+        }
+    }
+}

@@ -8,5 +8,6 @@ mod failure;
 mod far;
 mod faults;
 mod oracle;
+mod postmortem;
 mod resources;
 mod slices;

@@ -47,6 +47,8 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 #[derive(Clone, Debug)]
 pub struct Shelf {
     root: PathBuf,
+    /// [`MAX_APP_BYTES`]; tests have less.
+    most: u64,
 }
 
 /// One postmortem.
@@ -83,7 +85,7 @@ impl Shelf {
     /// A folder, which need not be there.
     #[must_use]
     pub fn new(root: PathBuf) -> Self {
-        Self { root }
+        Self { root, most: MAX_APP_BYTES }
     }
 
     /// Writes one down and says where it lies; then removes the oldest while there is too much.
@@ -110,7 +112,7 @@ impl Shelf {
             let _ = fs::remove_dir_all(&unfinished);
         }
         written.map_err(failed(&place))?;
-        make_room(&app, &place);
+        make_room(&app, self.most, &place);
         Ok(place)
     }
 
@@ -256,7 +258,7 @@ fn is_unfinished(folder: &Path) -> bool {
 
 /// Removes postmortems of an app until they take no more than they may: the oldest of the component that has most, but never the one
 /// that has just been written.
-fn make_room(app: &Path, newest: &Path) {
+fn make_room(app: &Path, most: u64, newest: &Path) {
     for folder in folders(app).unwrap_or_default().into_iter().filter(|folder| is_unfinished(folder)) {
         let age = fs::metadata(&folder).and_then(|data| data.modified()).ok().and_then(|time| time.elapsed().ok());
         if age.is_some_and(|age| age > ABANDONED) {
@@ -269,7 +271,7 @@ fn make_room(app: &Path, newest: &Path) {
     };
     let mut kept: Vec<(PathBuf, u64)> = of_app(app).into_iter().map(sized).collect();
     kept.sort_by(|a, b| a.0.file_name().cmp(&b.0.file_name()));
-    for folder in surplus(kept, MAX_APP_BYTES, MAX_APP_POSTMORTEMS, newest) {
+    for folder in surplus(kept, most, MAX_APP_POSTMORTEMS, newest) {
         // Another process may have been quicker.
         let _ = fs::remove_dir_all(folder);
     }
@@ -315,6 +317,78 @@ mod tests {
             assert_eq!(safe(name), part);
         }
         assert!(safe(&"/".repeat(1000)).len() <= MAX_NAME);
+    }
+
+    fn postmortem(component: &str, core: usize) -> Postmortem {
+        let report = serde_json::json!({
+            "schema": 1, "id": "", "time": "", "pid": std::process::id(), "watertight": "", "wasmtime": "",
+            "app": { "name": "app", "version": "" },
+            "failure": { "kind": "trap", "blame": "callee", "detail": "", "next": null, "retry": true },
+            "component": { "name": component, "source": "", "blake3": "", "fused": [], "lifetime": "call", "cell": 1 },
+            "tree": null, "path": [], "stack": [], "no_stack": null, "crossings": [], "crossings_before": 0,
+            "limits": [], "log": [], "core": { "left-out": { "why": "" } }, "redacted": false, "key-of-a-later-release": 1,
+        });
+        let report = serde_json::from_value(report).expect("keys of later releases are let pass");
+        Postmortem { report, backtrace: String::new(), core: Some(vec![0; core]) }
+    }
+
+    /// A shelf for so many bytes.
+    fn shelf(most: u64) -> (tempfile::TempDir, Shelf) {
+        let folder = tempfile::tempdir().expect("the temporary folder is writable");
+        let shelf = Shelf { root: folder.path().join("shelf"), most };
+        (folder, shelf)
+    }
+
+    fn times() -> impl Iterator<Item = SystemTime> {
+        (0..).map(|number| SystemTime::UNIX_EPOCH + Duration::from_secs(number))
+    }
+
+    #[test]
+    fn what_is_put_is_found_and_the_oldest_goes_when_there_is_too_much() {
+        let (_folder, shelf) = shelf(10_000);
+        for (component, at) in ["rare", "loud", "loud", "loud", "loud"].into_iter().zip(times()) {
+            let core = if component == "rare" { 100 } else { 3000 };
+            shelf.put(postmortem(component, core), at).expect("there is room on the disk");
+        }
+        let ids = || -> Vec<_> { shelf.list().expect("it can be read").into_iter().map(|kept| kept.id).collect() };
+        let pid = std::process::id();
+        let named = |component: &str, second: u32| format!("app/{component}/19700101T00000{second}.000Z-{pid}");
+        assert_eq!(ids(), [named("loud", 4), named("loud", 3), named("rare", 0)]);
+        for (which, found) in [
+            ("latest", Some(named("loud", 4))),
+            ("app", Some(named("loud", 4))),
+            ("rare", Some(named("rare", 0))),
+            ("app/rare", Some(named("rare", 0))),
+            ("19700101T000003", Some(named("loud", 3))),
+            ("rar", None),
+            ("../app", None),
+        ] {
+            assert_eq!(shelf.find(which).expect("it can be read").map(|kept| kept.id), found, "{which}");
+        }
+        let kept = shelf.find("rare").expect("it can be read").expect("it is there");
+        assert_eq!(kept.report().expect("it is whole").id, named("rare", 0));
+    }
+
+    #[test]
+    fn processes_that_share_a_folder_leave_nothing_half_done() {
+        let (_folder, shelf) = shelf(20_000);
+        std::thread::scope(|scope| {
+            for worker in 0..4_u32 {
+                let shelf = &shelf;
+                scope.spawn(move || {
+                    for at in times().take(40) {
+                        let mut postmortem = postmortem("loud", 1000);
+                        postmortem.report.pid = worker;
+                        shelf.put(postmortem, at).expect("there is room on the disk");
+                    }
+                });
+            }
+        });
+        let kept = shelf.list().expect("it can be read");
+        assert!(!kept.is_empty());
+        assert!(kept.iter().all(|kept| kept.report().is_ok()), "whatever is there is whole");
+        let app = shelf.root().join("app");
+        assert_eq!(folders(&app).expect("it is there"), [app.join("loud")]);
     }
 
     #[test]
