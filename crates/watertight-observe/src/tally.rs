@@ -36,6 +36,8 @@ pub struct ComponentCounts {
     pub ended: u64,
     /// Cells among those that failed and were thrown out.
     pub ejected: u64,
+    /// Cells that went on at lower priority, because a slice was spent.
+    pub demoted: u64,
     /// Uses that the manifest does not grant, once for each cell and remedy.
     pub denied: u64,
 }
@@ -57,6 +59,7 @@ struct ComponentTally {
     started: AtomicU64,
     ended: AtomicU64,
     ejected: AtomicU64,
+    demoted: AtomicU64,
     denied: AtomicU64,
 }
 
@@ -96,6 +99,7 @@ impl Tally {
             started: tally.started.load(Relaxed).max(ended),
             ended,
             ejected: tally.ejected.load(Relaxed),
+            demoted: tally.demoted.load(Relaxed),
             denied: tally.denied.load(Relaxed),
         }
     }
@@ -144,11 +148,11 @@ impl Tally {
                     tally.openings.fetch_add(u64::from(*state == BreakerState::Open), Relaxed);
                 }
             }
+            Event::Demoted { component: id, .. } => add(component(id).map(|tally| &tally.demoted)),
             Event::Denied { component: id, .. } => add(component(id).map(|tally| &tally.denied)),
             Event::Log { .. }
             | Event::LogCut { .. }
             | Event::Request(_)
-            | Event::Demoted { .. }
             | Event::Worker { .. }
             | Event::Reload(_)
             | Event::Supervised { .. }

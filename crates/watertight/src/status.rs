@@ -177,6 +177,8 @@ pub struct ComponentStatus {
     pub failures: BTreeMap<String, u64>,
     /// Those among them that nobody waited for any longer.
     pub cancelled: u64,
+    /// Cells that went on at lower priority, because a slice was spent.
+    pub demoted: u64,
     /// Uses that the manifest does not grant.
     pub denied: u64,
     /// What it uses of its budgets.
@@ -259,6 +261,7 @@ impl Watch {
             cells: counts.started - counts.ended,
             started: counts.started,
             ejected: counts.ejected,
+            demoted: counts.demoted,
             denied: counts.denied,
             ..ComponentStatus::default()
         };
@@ -357,6 +360,7 @@ impl ComponentStatus {
             calls,
             failures,
             cancelled,
+            demoted,
             denied,
             usage,
             edges,
@@ -374,6 +378,7 @@ impl ComponentStatus {
         self.ejected += ejected;
         self.calls += calls;
         self.cancelled += cancelled;
+        self.demoted += demoted;
         self.denied += denied;
         sum(&mut self.failures, failures);
         for theirs in usage {
@@ -465,6 +470,7 @@ mod tests {
             calls,
             failures,
             cancelled: 1,
+            demoted: 2,
             ..ComponentStatus::default()
         };
         ComponentStatus { edges: vec![edge], usage: vec![usage], ..one }
@@ -479,7 +485,7 @@ mod tests {
         assert_eq!(names, ["web", "old", "new"]);
         let web = &node.components[0];
         assert_eq!((web.cells, web.started, web.ejected, web.calls, web.cancelled), (2, 4, 2, 7, 2));
-        assert_eq!(web.failed(), 3);
+        assert_eq!((web.failed(), web.demoted), (3, 4));
         assert_eq!((web.edges.len(), web.edges[0].calls, web.edges[0].failed()), (1, 7, 3));
         assert_eq!((web.usage.len(), web.usage[0].used, web.usage[0].most, web.usage[0].limit), (1, 7, 4, 9));
     }

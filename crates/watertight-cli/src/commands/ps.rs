@@ -91,6 +91,9 @@ fn text(seen: &Seen) -> String {
             let _ =
                 writeln!(text, "  {} calls {} no more: the breaker is open ({})", component.name, edge.to, edge.import);
         }
+        if component.demoted > 0 {
+            let _ = writeln!(text, "  {} went on at lower priority {} times", component.name, component.demoted);
+        }
         for (kind, count) in &component.failures {
             let _ = writeln!(text, "  {} failed {count} times: {kind}", component.name);
         }

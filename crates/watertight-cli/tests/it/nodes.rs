@@ -215,6 +215,23 @@ async fn requests_that_are_none_are_refused_and_the_node_goes_on() {
 }
 
 #[tokio::test]
+async fn ps_counts_what_went_on_at_lower_priority() {
+    let runtime = runtime();
+    let app = site("spin");
+    let server = Server::start_in(app.path(), &["--workers", "2"], runtime.path());
+    for _ in 0..2 {
+        assert_eq!(get(server.address, "/run/0").await.expect("it answers").0, 502);
+    }
+    let seen = ps_json(runtime.path(), &[]);
+    let components = &seen["nodes"][0]["components"];
+    let demoted = |name| named(components, "name", name)["demoted"].as_u64().expect("a number");
+    assert_eq!(demoted("behaviour"), 2, "{components}");
+    let text = ps(runtime.path(), &[]).stdout;
+    assert!(text.contains("behaviour went on at lower priority 2 times"), "{text}");
+    server.stop();
+}
+
+#[tokio::test]
 async fn ps_shows_residents_that_are_down_and_breakers_that_are_open() {
     let runtime = runtime();
     let app = crate::files::site_with(
