@@ -103,7 +103,7 @@ impl Drop for Asked<'_> {
 }
 
 /// Writes messages until nobody has any more, or the stream takes none.
-pub(super) async fn write(mut outgoing: impl AsyncWrite + Unpin, mut messages: mpsc::Receiver<Vec<u8>>) {
+async fn write(mut outgoing: impl AsyncWrite + Unpin, mut messages: mpsc::Receiver<Vec<u8>>) {
     while let Some(message) = messages.recv().await {
         if outgoing.write_all(&message).await.is_err() {
             return;

@@ -2,21 +2,19 @@
 //!
 //! A caller that sends what cannot be a call is cut off, and every call of its that is under way with it.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use tokio::{
+    io::{AsyncWrite, AsyncWriteExt as _},
     net::UnixStream,
-    sync::mpsc,
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     task::{AbortHandle, Id, JoinError, JoinSet},
 };
 use watertight_host::HostCell;
 use watertight_model::failure::{CallError, FailureKind};
 use watertight_runtime::{AppView, FarCall, ReceiveError};
 
-use super::{
-    line,
-    wire::{self, ToCaller, ToKeeper},
-};
+use super::wire::{self, ToCaller, ToKeeper};
 
 /// Calls of one other worker at once. Its own gates let fewer out.
 const MAX_CALLS: usize = 1 << 14;
@@ -24,11 +22,17 @@ const MAX_CALLS: usize = 1 << 14;
 /// Answers that wait to be written; calls that have one more wait with it.
 const MAX_UNWRITTEN: usize = 64;
 
+/// Bytes of results that wait for one other worker, in either place. There is room for the largest one twice.
+const MAX_UNWRITTEN_BYTES: usize = 256 << 20;
+
+/// What their room is counted in.
+const UNIT_BYTES: usize = 1 << 10;
+
 /// Serves the calls that come over a stream until it ends.
 pub(super) async fn serve(stream: UnixStream, running: AppView<HostCell>) {
     let (mut incoming, outgoing) = stream.into_split();
-    let (answers, unwritten) = mpsc::channel(MAX_UNWRITTEN);
-    let writing = tokio::spawn(line::write(outgoing, unwritten));
+    let (answers, unwritten) = Answers::new(MAX_UNWRITTEN_BYTES);
+    let writing = tokio::spawn(write(outgoing, unwritten));
     let mut calls = Calls { running, answers, under_way: JoinSet::new(), by_id: HashMap::new(), ids: HashMap::new() };
     // Whoever reads a message must not be cut off in the middle of it.
     let (pass, mut messages) = mpsc::channel(1);
@@ -60,7 +64,7 @@ pub(super) async fn serve(stream: UnixStream, running: AppView<HostCell>) {
 /// The calls under way.
 struct Calls {
     running: AppView<HostCell>,
-    answers: mpsc::Sender<Vec<u8>>,
+    answers: Answers,
     under_way: JoinSet<Result<(), &'static str>>,
     by_id: HashMap<u64, AbortHandle>,
     ids: HashMap<Id, u64>,
@@ -102,12 +106,7 @@ impl Calls {
     }
 }
 
-async fn make(
-    running: AppView<HostCell>,
-    answers: mpsc::Sender<Vec<u8>>,
-    id: u64,
-    call: FarCall,
-) -> Result<(), &'static str> {
+async fn make(running: AppView<HostCell>, answers: Answers, id: u64, call: FarCall) -> Result<(), &'static str> {
     let result = match running.running() {
         Some(running) => match running.receive(call).await {
             Ok(results) => Ok(results),
@@ -120,7 +119,86 @@ async fn make(
             detail: "the worker that has it is about to end".to_owned(),
         }),
     };
-    // Where the line is gone, nobody waits for it.
-    let _ = answers.send(ToCaller { id, result }.write()).await;
+    answers.put(ToCaller { id, result }).await;
     Ok(())
+}
+
+/// Where answers wait to be written. Clones are of the same line.
+#[derive(Clone)]
+struct Answers {
+    unwritten: mpsc::Sender<Unwritten>,
+    room: Arc<Semaphore>,
+}
+
+/// An answer that waits, and its room until it is written.
+struct Unwritten {
+    message: Vec<u8>,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+impl Answers {
+    fn new(most: usize) -> (Self, mpsc::Receiver<Unwritten>) {
+        let (unwritten, answers) = mpsc::channel(MAX_UNWRITTEN);
+        (Self { unwritten, room: Arc::new(Semaphore::new(most / UNIT_BYTES)) }, answers)
+    }
+
+    /// Has an answer written. Results for which there is no room, because the other worker does not take those it asked for, are dropped,
+    /// and their call has failed.
+    async fn put(&self, mut answer: ToCaller) {
+        let mut taken = None;
+        if let Ok(results) = &answer.result {
+            let units = u32::try_from(results.len() / UNIT_BYTES + 1).unwrap_or(u32::MAX);
+            match Arc::clone(&self.room).try_acquire_many_owned(units) {
+                Ok(room) => taken = Some(room),
+                Err(_) => answer.result = Err(crowded()),
+            }
+        }
+        // Where the line is gone, nobody waits for it.
+        let _ = self.unwritten.send(Unwritten { message: answer.write(), _room: taken }).await;
+    }
+}
+
+fn crowded() -> CallError {
+    CallError {
+        kind: FailureKind::QueueFull,
+        component: String::new(),
+        detail: format!(
+            "{} MiB of results wait for the calling worker, which does not take them",
+            MAX_UNWRITTEN_BYTES >> 20
+        ),
+    }
+}
+
+/// Writes answers until nobody has any more, or the stream takes none.
+async fn write(mut outgoing: impl AsyncWrite + Unpin, mut answers: mpsc::Receiver<Unwritten>) {
+    while let Some(answer) = answers.recv().await {
+        if outgoing.write_all(&answer.message).await.is_err() {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[test]
+    fn results_that_nobody_takes_are_kept_up_to_so_many_bytes() {
+        let (answers, mut unwritten) = Answers::new(4 * UNIT_BYTES);
+        let put = |id| {
+            let answer = ToCaller { id, result: Ok(vec![0; UNIT_BYTES]) };
+            answers.put(answer).now_or_never().expect("there are places");
+        };
+        (0..3).for_each(put);
+        let mut failure = || {
+            let answer = unwritten.try_recv().expect("each is answered");
+            ToCaller::read(answer.message[4..].to_vec()).expect("it is sound").result.err().map(|error| error.kind)
+        };
+        assert_eq!([failure(), failure(), failure()], [None, None, Some(FailureKind::QueueFull)]);
+        // What was written has made room.
+        put(3);
+        assert_eq!(failure(), None);
+    }
 }
