@@ -52,6 +52,9 @@ pub(crate) fn classify(error: &wasmtime::Error, component: &Component, memory_de
     match error.downcast_ref::<wasmtime::Trap>() {
         Some(wasmtime::Trap::StackOverflow) => failed(FailureKind::StackOverflow, "its stack ran out".into()),
         Some(trap) => failed(FailureKind::Trap, trap.to_string()),
+        None if error.is::<wasmtime::ThrownException>() => {
+            failed(FailureKind::Trap, "it threw an exception that nothing in it catches".into())
+        }
         None if error.is::<ExitStatus>() => failed(FailureKind::Exit, "it called exit".into()),
         None => {
             let cause = error.root_cause().to_string();

@@ -9,5 +9,6 @@ mod far;
 mod faults;
 mod oracle;
 mod postmortem;
+mod proposals;
 mod resources;
 mod slices;

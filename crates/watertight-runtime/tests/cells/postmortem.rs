@@ -57,9 +57,9 @@ fn trapping(more: &str) -> Vec<u8> {
 fn sections(core: &[u8]) -> Vec<String> {
     let payloads = wasmparser::Parser::new(0).parse_all(core);
     payloads
-        .filter_map(|payload| match payload.expect("it is WebAssembly") {
-            wasmparser::Payload::CustomSection(section) => Some(section.name().to_owned()),
-            _ => None,
+        .filter_map(|payload| {
+            let wasmparser::Payload::CustomSection(section) = payload.expect("it is WebAssembly") else { return None };
+            Some(section.name().to_owned())
         })
         .collect()
 }
