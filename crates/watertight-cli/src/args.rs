@@ -36,6 +36,7 @@ pub(crate) enum Command {
     Check(Check),
     Compile(Compile),
     Drill(Drill),
+    Faults(Faults),
     Inspect(Inspect),
     Postmortem(Postmortem),
     /// Print the JSON Schema of the manifest, for editors.
@@ -391,6 +392,60 @@ pub(crate) enum DrillFormat {
     Svg,
 }
 
+/// Inject faults into a node that runs, for a while.
+///
+/// Its calls fail as they do in a drill, in every worker, until the time is over or the faults are cleared; workers that are replaced
+/// meanwhile have them, too, and so has the app after a reload. Real requests fail: `watertight ps` and the node's log say that faults
+/// are injected. See docs/drill.md.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Faults are the same as for `watertight drill`: trap, oom, spin, delay and error, each with a share of the calls.
+
+Examples:
+  watertight faults set 'thumbnail: trap 10%, delay 200ms 5%' --for 30s
+  watertight faults set 'web->db: error 1%' --node press
+  watertight faults
+  watertight faults clear")]
+pub(crate) struct Faults {
+    #[command(subcommand)]
+    pub(crate) action: Option<FaultsAction>,
+
+    /// App, process id, or path of an admin socket; to set and to clear, not needed where one node runs.
+    #[arg(long, short, value_name = "APP|PID|SOCKET", global = true, value_hint = ValueHint::AnyPath)]
+    pub(crate) node: Option<String>,
+
+    /// How to show it.
+    #[arg(long, value_enum, default_value_t, global = true)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum FaultsAction {
+    /// Show what is set, and for how much longer. It is what `watertight faults` does.
+    Show,
+    Set(FaultsSet),
+    /// Take away what is set.
+    Clear,
+}
+
+/// Set faults, in place of those before.
+///
+/// They end by themselves: after 5 minutes, or the time that is given, at most 24 hours. To have them last longer, set them again.
+#[derive(Debug, Args)]
+pub(crate) struct FaultsSet {
+    /// Faults of components and edges: 'thumbnail: trap 10%; web->db: delay 200ms 5%'.
+    #[arg(required = true, value_name = "FAULTS")]
+    pub(crate) faults: Vec<String>,
+
+    /// After how long they end by themselves; 5m if not given.
+    #[arg(long = "for", value_name = "TIME", value_parser = quantity::duration)]
+    pub(crate) time: Option<Duration>,
+
+    /// Chooses which calls fail: the same one chooses the same, counted in each worker. By chance if not given.
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) seed: Option<u64>,
+}
+
 /// Show a component's imports and exports as WIT.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -514,6 +569,7 @@ impl Command {
             Self::Run(run) => run.events.format == Format::Json,
             Self::Check(check) => check.format == CheckFormat::Json,
             Self::Compile(compile) => compile.format == Format::Json,
+            Self::Faults(faults) => faults.format == Format::Json,
             Self::Drill(drill) => drill.format == DrillFormat::Json,
             Self::Inspect(inspect) => inspect.format == Format::Json,
             Self::Postmortem(postmortem) => postmortem.format == Format::Json,

@@ -3,6 +3,7 @@
 mod check;
 mod compile;
 mod drill;
+mod faults;
 mod inspect;
 mod postmortem;
 mod ps;
@@ -36,6 +37,7 @@ pub(crate) fn carry_out(command: Command) -> Result<u8, Failure> {
         Command::Check(args) => check::check(args).map(done),
         Command::Compile(args) => compile::compile(args).map(done),
         Command::Drill(args) => drill::drill(&args),
+        Command::Faults(args) => faults::faults(&args).map(done),
         Command::Inspect(args) => inspect::inspect(&args).map(done),
         Command::Postmortem(args) => postmortem::postmortem(args).map(done),
         Command::Schema => schema().map(done),

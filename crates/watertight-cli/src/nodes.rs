@@ -58,6 +58,17 @@ pub(crate) fn meant(by: Option<&str>) -> Result<Vec<FoundNode>, Failure> {
     Ok(found)
 }
 
+/// The nodes that a person means who wants something done to them: where several run, `help` tells how to say which.
+pub(crate) fn meant_to_act(by: Option<&str>, help: &str) -> Result<Vec<FoundNode>, Failure> {
+    let found = meant(by)?;
+    if by.is_none() && found.len() > 1 {
+        let names: Vec<_> = found.iter().map(|node| format!("{} ({})", node.app, node.pid)).collect();
+        let which = format!("several nodes run: {}", names.join(", "));
+        return Err(Failure::new(Exit::Usage, which).help(help));
+    }
+    Ok(found)
+}
+
 /// Asks after a node.
 pub(crate) fn client(node: &FoundNode) -> AdminClient {
     AdminClient::new(&node.socket)

@@ -98,6 +98,8 @@ pub enum Event {
     },
     /// The app was to be replaced by a newer version of itself.
     Reload(ReloadEnd),
+    /// Faults were set on the node that runs, or are over.
+    Faults(FaultsChange),
     /// Who keeps the residents started, restarted, replaced or gave up on one.
     Supervised {
         /// Whom it concerns.
@@ -312,6 +314,30 @@ pub enum ReloadEnd {
         /// Why, in one line.
         why: String,
     },
+}
+
+/// What became of the faults of a node that runs.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(tag = "change", rename_all = "kebab-case")]
+pub enum FaultsChange {
+    /// Calls suffer these from now on, and no others.
+    Set {
+        /// The faults, one target each.
+        rules: Vec<String>,
+        /// Chooses which calls.
+        seed: u64,
+        /// After so long they end by themselves.
+        #[serde(rename = "for_ms", serialize_with = "millis")]
+        lasting: Duration,
+    },
+    /// Somebody took them away.
+    Cleared,
+    /// Their time was over.
+    Over,
+}
+
+fn millis<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }
 
 fn nanos<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

@@ -14,7 +14,7 @@ use std::{
 };
 
 use parking_lot::{Condvar, Mutex};
-use watertight_model::event::{Event, EventSink, ReloadEnd, WorkerChange};
+use watertight_model::event::{Event, EventSink, FaultsChange, ReloadEnd, WorkerChange};
 
 use crate::kind::{Interest, Kind};
 
@@ -224,8 +224,10 @@ fn weight(record: &Record) -> usize {
         Event::Request(request) => request.method.len() + request.path.len(),
         Event::Reload(ReloadEnd::Failed { why }) => why.len(),
         Event::Worker { change: WorkerChange::Ended { how, .. }, .. } => how.len(),
+        Event::Faults(FaultsChange::Set { rules, .. }) => rules.iter().map(String::len).sum(),
         Event::Worker { change: WorkerChange::Started { .. }, .. }
         | Event::Reload(ReloadEnd::Done { .. })
+        | Event::Faults(FaultsChange::Cleared | FaultsChange::Over)
         | Event::Call(_)
         | Event::Root(_)
         | Event::CellStarted { .. }

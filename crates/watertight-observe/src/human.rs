@@ -16,8 +16,8 @@ use watertight_model::{
     app::{App, Component, ComponentId, EdgeId},
     breaker::BreakerState,
     event::{
-        Call, CellEnd, Denial, Event, Failure, LogStream, Outcome, Postmortem, ReloadEnd, Request, Root, Seen,
-        WorkerChange,
+        Call, CellEnd, Denial, Event, Failure, FaultsChange, LogStream, Outcome, Postmortem, ReloadEnd, Request, Root,
+        Seen, WorkerChange,
     },
     failure::FailureKind,
     fault::FaultKind,
@@ -145,6 +145,7 @@ impl<W: Write + Send + 'static> HumanLog<W> {
             | Event::Request(_)
             | Event::Worker { .. }
             | Event::Reload(_)
+            | Event::Faults(_)
             | Event::Breaker { .. }
             | Event::Dropped { .. } => return true,
         };
@@ -278,6 +279,12 @@ impl Line<'_> {
                 write!(self.text, "reloaded: version {} (generation {generation})", clean(version))
             }
             Event::Reload(ReloadEnd::Failed { why }) => self.toned(Tone::Odd, format_args!("{}", clean(why))),
+            Event::Faults(FaultsChange::Set { rules, seed, lasting }) => self.toned(
+                Tone::Odd,
+                format_args!("faults are injected for {}: {} (seed {seed})", Took(*lasting), clean(&rules.join("; "))),
+            ),
+            Event::Faults(FaultsChange::Cleared) => write!(self.text, "faults are injected no more: they were cleared"),
+            Event::Faults(FaultsChange::Over) => write!(self.text, "faults are injected no more: their time is over"),
             Event::Supervised { of, change } => supervised::write(self, *of, *change),
             Event::Breaker { edge, state } => self.breaker(*edge, *state),
             Event::Dropped { count } => {

@@ -10,7 +10,7 @@ use std::{io::Write, sync::Arc};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use watertight_model::{
     app::App,
-    event::{CellEnd, Event, Outcome, ReloadEnd, WorkerChange},
+    event::{CellEnd, Event, FaultsChange, Outcome, ReloadEnd, WorkerChange},
     fault::FaultKind,
 };
 
@@ -209,6 +209,19 @@ impl Named<'_> {
                         map.serialize_entry("change", "failed")?;
                         map.serialize_entry("why", why)
                     }
+                }
+            }
+            Event::Faults(change) => {
+                map.serialize_entry("event", "faults")?;
+                match change {
+                    FaultsChange::Set { rules, seed, lasting } => {
+                        map.serialize_entry("change", "set")?;
+                        map.serialize_entry("faults", rules)?;
+                        map.serialize_entry("seed", seed)?;
+                        map.serialize_entry("for_ms", &u64::try_from(lasting.as_millis()).unwrap_or(u64::MAX))
+                    }
+                    FaultsChange::Cleared => map.serialize_entry("change", "cleared"),
+                    FaultsChange::Over => map.serialize_entry("change", "over"),
                 }
             }
             Event::Supervised { of, change } => supervised::serialize(map, names, *of, *change),

@@ -36,7 +36,7 @@ pub enum Kind {
     LogCut,
     /// An HTTP exchange.
     Request,
-    /// A worker process, or all of them: reloads.
+    /// A worker process, or all of them: reloads, faults that are set.
     Worker,
     /// A resident started, stopped or was replaced, without a failure.
     Resident,
@@ -92,7 +92,7 @@ impl Kind {
             Event::Log { .. } => Self::Log,
             Event::LogCut { .. } => Self::LogCut,
             Event::Request(_) => Self::Request,
-            Event::Worker { .. } | Event::Reload(_) => Self::Worker,
+            Event::Worker { .. } | Event::Reload(_) | Event::Faults(_) => Self::Worker,
             Event::Supervised { change, .. } => match change {
                 Change::Started
                 | Change::Stopped

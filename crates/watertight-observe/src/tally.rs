@@ -155,6 +155,7 @@ impl Tally {
             | Event::Request(_)
             | Event::Worker { .. }
             | Event::Reload(_)
+            | Event::Faults(_)
             | Event::Supervised { .. }
             | Event::Failure(_)
             | Event::Postmortem(_)

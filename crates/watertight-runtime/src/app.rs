@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::{Arc, OnceLock, Weak},
+    time::Instant,
 };
 
 use wasmtime::{
@@ -426,7 +427,12 @@ impl<T: CellData> RunningApp<T> {
     /// Calls that begin from now on suffer the faults of this plan, or none. Which call meets which is decided by the plan and by the
     /// number of calls since.
     pub fn set_faults(&self, plan: Option<FaultPlan>) {
-        self.0.faults.set(self.app(), plan);
+        self.0.faults.set(self.app(), plan, None);
+    }
+
+    /// The same, until this time has come: then the faults end by themselves.
+    pub fn set_faults_until(&self, plan: FaultPlan, until: Instant) {
+        self.0.faults.set(self.app(), Some(plan), Some(until));
     }
 
     /// The faults that calls suffer.

@@ -3,9 +3,12 @@
 //! A fault is as real as it can be: the callee's cell is entered, and breaks off inside the guest, or spends its cpu budget under the
 //! same meter; what follows is what follows any failure. Without a plan, a call pays for one look at a flag.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Instant,
 };
 
 use parking_lot::RwLock;
@@ -36,18 +39,20 @@ pub(crate) struct Faults {
 #[derive(Debug)]
 struct Armed {
     plan: Arc<FaultPlan>,
+    /// It ends by itself then.
+    until: Option<Instant>,
     edges: Box<[AtomicU64]>,
     fallbacks: Box<[AtomicU64]>,
     roots: Box<[AtomicU64]>,
 }
 
 impl Faults {
-    /// Calls that begin from now on follow this plan, or none. Counting begins anew.
-    pub(crate) fn set(&self, app: &App, plan: Option<FaultPlan>) {
+    /// Calls that begin from now on follow this plan, for so long, or none. Counting begins anew.
+    pub(crate) fn set(&self, app: &App, plan: Option<FaultPlan>, until: Option<Instant>) {
         let counts = |count| std::iter::repeat_with(AtomicU64::default).take(count).collect();
         let armed = plan.map(|plan| {
             let (edges, fallbacks) = (counts(app.edges.len()), counts(app.components.len()));
-            Arc::new(Armed { plan: Arc::new(plan), edges, fallbacks, roots: counts(app.components.len()) })
+            Arc::new(Armed { plan: Arc::new(plan), until, edges, fallbacks, roots: counts(app.components.len()) })
         });
         let mut place = self.armed.write();
         self.set.store(armed.is_some(), Ordering::Relaxed);
@@ -56,7 +61,7 @@ impl Faults {
 
     /// The plan, if there is one.
     pub(crate) fn plan(&self) -> Option<Arc<FaultPlan>> {
-        self.armed.read().as_ref().map(|armed| Arc::clone(&armed.plan))
+        self.armed.read().as_ref().filter(|armed| !armed.is_over()).map(|armed| Arc::clone(&armed.plan))
     }
 
     /// What befalls the call that is made now.
@@ -67,12 +72,31 @@ impl Faults {
     #[cold]
     fn draw_armed(&self, stream: Stream) -> Option<Fault> {
         let armed = self.armed.read().clone()?;
+        if armed.is_over() {
+            self.end(&armed);
+            return None;
+        }
         let count = match stream {
             Stream::Edge(edge) => armed.edges.get(edge.0 as usize),
             Stream::Fallback(component) => armed.fallbacks.get(component.0 as usize),
             Stream::Root(component) => armed.roots.get(component.0 as usize),
         };
         armed.plan.fault(stream, count?.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Puts away a plan whose time is over, unless another has its place already.
+    fn end(&self, over: &Arc<Armed>) {
+        let mut place = self.armed.write();
+        if place.as_ref().is_some_and(|armed| Arc::ptr_eq(armed, over)) {
+            self.set.store(false, Ordering::Relaxed);
+            *place = None;
+        }
+    }
+}
+
+impl Armed {
+    fn is_over(&self) -> bool {
+        self.until.is_some_and(|until| Instant::now() >= until)
     }
 }
 

@@ -4,6 +4,9 @@
 //! |---|---|
 //! | `GET /v1/node` | [`NodeStatus`](crate::status::NodeStatus): the app, its version, its workers |
 //! | `GET /v1/components` | [`ComponentsStatus`](crate::status::ComponentsStatus): every component, summed up over the workers |
+//! | `GET /v1/faults` | [`FaultsStatus`]: the faults that calls suffer, and for how much longer |
+//! | `PUT /v1/faults` | the same, once every worker has those of the body, a [`FaultsWanted`], in place of those before |
+//! | `DELETE /v1/faults` | the same, once no worker has any |
 //! | `POST /v1/reload` | [`Reloaded`](crate::Reloaded), once every worker has the app as it is in its files now |
 //!
 //! An error is `{"error": {"message": …}}` with a status of its own. Paths are versioned: keys are added to answers, never
@@ -20,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use watertight_ingress::local::{self, LocalHandler};
 
 use crate::{
+    faults::{FaultsError, FaultsStatus, FaultsWanted},
     reload::{Rejection, ReloadError, Reloaded},
     status::{ComponentsStatus, NodeStatus},
 };
@@ -39,6 +43,15 @@ pub trait Steward: Clone + Send + Sync + 'static {
 
     /// Puts the app in place as it is in its files now.
     fn reload(&self) -> impl Future<Output = Result<Reloaded, ReloadError>> + Send;
+
+    /// The faults that its calls suffer.
+    fn faults(&self) -> FaultsStatus;
+
+    /// Has its calls suffer these, in place of those before.
+    fn set_faults(&self, wanted: &FaultsWanted) -> impl Future<Output = Result<FaultsStatus, FaultsError>> + Send;
+
+    /// Has them suffer none.
+    fn clear_faults(&self) -> impl Future<Output = FaultsStatus> + Send;
 }
 
 /// Answers on the socket until the future is dropped; then the socket's file is gone, too.
@@ -59,6 +72,16 @@ impl<S: Steward> LocalHandler for Admin<S> {
             (&Method::GET, "/v1/node") => json(StatusCode::OK, &steward.node().await),
             (&Method::GET, "/v1/components") => json(StatusCode::OK, &steward.components().await),
             (&Method::POST, "/v1/reload") => reloaded(steward.reload().await),
+            (&Method::GET, "/v1/faults") => json(StatusCode::OK, &steward.faults()),
+            (&Method::PUT, "/v1/faults") => match serde_json::from_slice(request.body()) {
+                Ok(wanted) => faults_set(steward.set_faults(&wanted).await),
+                Err(error) => refused(StatusCode::BAD_REQUEST, &format!("this does not say which faults: {error}")),
+            },
+            (&Method::DELETE, "/v1/faults") => json(StatusCode::OK, &steward.clear_faults().await),
+            (_, "/v1/faults") => refused(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "this can be read with GET, set with PUT, and taken away with DELETE",
+            ),
             (_, "/v1/reload") => refused(StatusCode::METHOD_NOT_ALLOWED, "this can only be done, with POST"),
             (_, "/v1/node" | "/v1/components") => {
                 refused(StatusCode::METHOD_NOT_ALLOWED, "this can only be read, with GET")
@@ -98,6 +121,19 @@ fn reloaded(result: Result<Reloaded, ReloadError>) -> Response<Bytes> {
         ReloadError::Refused(_) => (StatusCode::SERVICE_UNAVAILABLE, None),
     };
     json(status, &Refused { error: Why { message, rejection } })
+}
+
+fn faults_set(result: Result<FaultsStatus, FaultsError>) -> Response<Bytes> {
+    let error = match result {
+        Ok(status) => return json(StatusCode::OK, &status),
+        Err(error) => error,
+    };
+    let message = error.to_string();
+    let rejection = match error {
+        FaultsError::Rejected(rejection) => Some(rejection),
+        FaultsError::Refused(_) => None,
+    };
+    json(StatusCode::UNPROCESSABLE_ENTITY, &Refused { error: Why { message, rejection } })
 }
 
 fn json(status: StatusCode, document: &impl Serialize) -> Response<Bytes> {

@@ -20,6 +20,7 @@ use watertight_observe::Tally;
 use crate::{
     CompiledNode, Node,
     admin::{AdminSocket, Steward},
+    faults::{FaultBoard, FaultOrders, FaultsError, FaultsStatus, FaultsWanted, RejectFaults, Spread},
     node::NodeError,
     reload::{ReadAnew, ReloadError, ReloadHandle, Reloaded, Reloads},
     serve::{ServeError, Server, TlsFiles},
@@ -48,6 +49,8 @@ pub struct Alone<X> {
     pub about: About,
     /// What reads the app anew.
     pub read: ReadAnew<X>,
+    /// What tells what is wrong with faults.
+    pub reject: RejectFaults,
 }
 
 /// Why one process does not serve.
@@ -76,13 +79,15 @@ impl<X: Send + 'static> Alone<X> {
         events: EventsFor<'_>,
         ready: impl FnOnce(),
     ) -> Result<Drained, AloneError> {
-        let Self { node, listeners, http, tls, admin, about, read } = self;
+        let Self { node, listeners, http, tls, admin, about, read, reject } = self;
         let socket = listeners.into_first().ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected))?;
         let stage = Stage { socket, http, tls, events };
         let news = events(node.app());
         let first = stage.start(node, 1)?;
         let (reload, reloads) = Reloads::new(signals.hangup);
-        let office = Office { about: about.clone(), shown: Arc::new(Mutex::new(vec![first.watched()])), reload };
+        let shown = Shown(Arc::new(Mutex::new(vec![first.watched()])));
+        let faults = FaultBoard::new(about.clone(), Arc::clone(&news), reject, shown.clone());
+        let office = Office { about: about.clone(), shown, reload, faults: faults.clone() };
         let playing = Mutex::new(Some(first));
         let leaving = Mutex::new(JoinSet::new());
         ready();
@@ -93,9 +98,10 @@ impl<X: Send + 'static> Alone<X> {
             let next = stage.start(node, generation + 1).map_err(failed)?;
             generation += 1;
             about.renew(&app);
-            office.shown.lock().push(next.watched());
+            next.watch.set_faults(faults.orders().as_ref());
+            office.shown.0.lock().push(next.watched());
             if let Some(last) = playing.lock().replace(next) {
-                let shown = Arc::clone(&office.shown);
+                let shown = Arc::clone(&office.shown.0);
                 leaving.lock().spawn(async move {
                     let generation = last.generation;
                     let drained = last.leave(PATIENCE).await;
@@ -107,6 +113,7 @@ impl<X: Send + 'static> Alone<X> {
         });
         tokio::select! {
             never = pin!(reloading) => never,
+            never = pin!(faults.mind()) => never,
             never = pin!(answer(admin, office.clone())) => never,
             _ = signals.stop.next() => {}
         }
@@ -185,17 +192,30 @@ struct Watched {
     watch: Watch,
 }
 
+/// What serves comes last; what is before it drains.
+#[derive(Clone)]
+struct Shown(Arc<Mutex<Vec<Watched>>>);
+
+impl Spread for Shown {
+    async fn spread(&self, orders: Option<FaultOrders>) -> Vec<u32> {
+        for watched in self.0.lock().iter() {
+            watched.watch.set_faults(orders.as_ref());
+        }
+        Vec::new()
+    }
+}
+
 #[derive(Clone)]
 struct Office {
     about: About,
-    /// What serves comes last; what is before it drains.
-    shown: Arc<Mutex<Vec<Watched>>>,
+    shown: Shown,
     reload: ReloadHandle,
+    faults: FaultBoard<Shown>,
 }
 
 impl Steward for Office {
     async fn node(&self) -> NodeStatus {
-        let shown = self.shown.lock().clone();
+        let shown = self.shown.0.lock().clone();
         let newest = shown.iter().map(|watched| watched.generation).max();
         let pid = std::process::id();
         let worker = |watched: &Watched| WorkerStatus {
@@ -209,12 +229,12 @@ impl Steward for Office {
             keeper: false,
             rss_bytes: resident_bytes(pid),
         };
-        self.about.node(shown.iter().rev().map(worker).collect())
+        self.about.node(shown.iter().rev().map(worker).collect(), self.faults.status())
     }
 
     async fn components(&self) -> ComponentsStatus {
         let mut sum = ComponentsStatus::default();
-        for watched in self.shown.lock().clone() {
+        for watched in self.shown.0.lock().clone() {
             sum.add(watched.watch.report());
         }
         sum
@@ -222,5 +242,17 @@ impl Steward for Office {
 
     fn reload(&self) -> impl Future<Output = Result<Reloaded, ReloadError>> + Send {
         self.reload.reload()
+    }
+
+    fn faults(&self) -> FaultsStatus {
+        self.faults.status()
+    }
+
+    fn set_faults(&self, wanted: &FaultsWanted) -> impl Future<Output = Result<FaultsStatus, FaultsError>> + Send {
+        self.faults.set(wanted)
+    }
+
+    fn clear_faults(&self) -> impl Future<Output = FaultsStatus> + Send {
+        self.faults.clear()
     }
 }

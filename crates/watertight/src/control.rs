@@ -12,7 +12,7 @@ use std::{collections::VecDeque, io};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{ferry::Placement, status::WorkerReport};
+use crate::{faults::FaultOrders, ferry::Placement, status::WorkerReport};
 
 /// The longest frame that a worker reads. It fits an empty socket buffer in one piece, so that it is sent whole or not at all.
 pub(crate) const MAX_TO_WORKER: usize = 16 << 10;
@@ -69,6 +69,8 @@ pub(crate) enum ToSupervisor {
 pub enum Ask {
     /// What its components have done and hold.
     State,
+    /// Have calls suffer these faults from now on, or none.
+    Faults(Option<FaultOrders>),
 }
 
 /// What a worker answers.
@@ -76,6 +78,8 @@ pub enum Ask {
 pub enum Answer {
     /// To [`Ask::State`].
     State(WorkerReport),
+    /// To [`Ask::Faults`]: so it is.
+    Done,
     /// It cannot, and why: it is still loading, for instance.
     Refused(String),
 }

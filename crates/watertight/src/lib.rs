@@ -29,6 +29,7 @@ pub mod admin;
 mod alone;
 mod control;
 pub mod drill;
+pub mod faults;
 mod ferry;
 pub mod held;
 pub mod inspect;

@@ -20,6 +20,8 @@ use watertight_model::{
 use watertight_observe::{OutcomeCounts, Tally, Timestamp};
 use watertight_runtime::AppView;
 
+use crate::faults::{FaultOrders, FaultsStatus};
+
 /// A node: `GET /v1/node`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NodeStatus {
@@ -37,6 +39,9 @@ pub struct NodeStatus {
     pub uptime_ms: u64,
     /// How many versions of the app it has had: 1 before the first reload.
     pub generation: u32,
+    /// The faults that its calls suffer, if any are set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub faults: Option<FaultsStatus>,
     /// The processes that serve: one that is the node itself where there is no supervisor.
     pub workers: Vec<WorkerStatus>,
 }
@@ -44,8 +49,8 @@ pub struct NodeStatus {
 /// What is known of a node by itself. Clones are of the same one.
 #[derive(Clone, Debug)]
 pub struct About {
-    /// The app and its version, as they are now.
-    app: Arc<Mutex<(String, String)>>,
+    /// The app, as it is now.
+    app: Arc<Mutex<Arc<App>>>,
     url: String,
     since: (SystemTime, Instant),
 }
@@ -53,28 +58,33 @@ pub struct About {
 impl About {
     /// A node that starts now, and serves an app at a place.
     #[must_use]
-    pub fn new(app: &App, url: impl Into<String>) -> Self {
-        let named = Arc::new(Mutex::new((app.name.clone(), app.version.clone())));
-        Self { app: named, url: url.into(), since: (SystemTime::now(), Instant::now()) }
+    pub fn new(app: &Arc<App>, url: impl Into<String>) -> Self {
+        Self { app: Arc::new(Mutex::new(Arc::clone(app))), url: url.into(), since: (SystemTime::now(), Instant::now()) }
     }
 
     /// Another version of the app is in place.
-    pub(crate) fn renew(&self, app: &App) {
-        *self.app.lock() = (app.name.clone(), app.version.clone());
+    pub(crate) fn renew(&self, app: &Arc<App>) {
+        *self.app.lock() = Arc::clone(app);
     }
 
-    /// The node with these workers.
-    pub(crate) fn node(&self, workers: Vec<WorkerStatus>) -> NodeStatus {
+    /// The app, as it is now.
+    pub(crate) fn app(&self) -> Arc<App> {
+        Arc::clone(&self.app.lock())
+    }
+
+    /// The node with these workers and faults.
+    pub(crate) fn node(&self, workers: Vec<WorkerStatus>, faults: FaultsStatus) -> NodeStatus {
         let (since, began) = self.since;
-        let (app, version) = self.app.lock().clone();
+        let app = self.app();
         NodeStatus {
-            app,
-            version,
+            app: app.name.clone(),
+            version: app.version.clone(),
             pid: std::process::id(),
             url: self.url.clone(),
             since: Timestamp(since).to_string(),
             uptime_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
             generation: workers.iter().map(|worker| worker.generation).max().unwrap_or(1),
+            faults: Some(faults).filter(|faults| !faults.faults.is_empty()),
             workers,
         }
     }
@@ -234,6 +244,15 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
+    /// Has calls suffer these faults from now on, or none.
+    pub(crate) fn set_faults(&self, orders: Option<&FaultOrders>) {
+        let Some(running) = self.running.running() else { return };
+        match orders.and_then(|orders| orders.plan(&self.app)) {
+            Some((plan, until)) => running.set_faults_until(plan, until),
+            None => running.set_faults(None),
+        }
+    }
+
     /// How it is.
     pub(crate) fn report(&self) -> WorkerReport {
         let usage = self.running.running().map(|running| running.usage()).unwrap_or_default();

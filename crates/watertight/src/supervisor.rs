@@ -40,7 +40,11 @@ use self::{
     roster::{Edition, FIRST_EDITION, Finish, Happened, Order, ReloadEnd, Roster, Who},
 };
 
-use crate::signals::{Signals, StopSignal, StopSignals};
+use crate::{
+    control::Ask,
+    faults::FaultOrders,
+    signals::{Signals, StopSignal, StopSignals},
+};
 
 pub(crate) use self::{handle::resident_bytes, seat::PATIENCE};
 pub use self::{
@@ -150,6 +154,8 @@ struct Hands<T> {
     /// Of what edition each of those is whose app has components that the node has once.
     crew: HashMap<Who, Edition>,
     placement: Placement,
+    /// What workers are told that start while faults are set, and since when.
+    faults: Option<(FaultOrders, Instant)>,
     /// Who waits for the end of a reload.
     renewals: HashMap<Edition, oneshot::Sender<Renewal>>,
     watchers: JoinSet<()>,
@@ -172,6 +178,7 @@ impl<T: FnMut(u32, WorkerChange)> Hands<T> {
             processes: HashMap::new(),
             crew: HashMap::new(),
             placement: Placement::default(),
+            faults: None,
             renewals: HashMap::new(),
             watchers: JoinSet::new(),
             told,
@@ -186,6 +193,9 @@ impl<T: FnMut(u32, WorkerChange)> Hands<T> {
     fn serve(&mut self, request: Request, roster: &Roster) -> Option<Happened> {
         match request {
             Request::AskAll { ask, reply } => {
+                if let Ask::Faults(orders) = &ask {
+                    self.faults = orders.clone().map(|orders| (orders, Instant::now()));
+                }
                 let asked = roster.sight(Instant::now()).into_iter().map(|sight| {
                     let process = self.processes.get(&sight.who);
                     let pid = process.map(|process| process.pid);
@@ -296,6 +306,7 @@ impl<T: FnMut(u32, WorkerChange)> Hands<T> {
         let crew = self.crew.get(&who).copied();
         let deeds = crew.map(|edition| self.placement.joins(edition, who)).unwrap_or_default();
         self.place(deeds);
+        self.tell_faults(who);
         let failed = |bound, why| Happened::SeatFailed { who, bound, why };
         let listener = match self.listeners.ensure_open(who.slot) {
             Ok(listener) => listener,
@@ -305,6 +316,15 @@ impl<T: FnMut(u32, WorkerChange)> Hands<T> {
             Some(Ok(())) => Happened::Seated(who),
             Some(Err(error)) => failed(true, format!("cannot hand over the listening socket: {error}")),
             None => failed(true, "the worker is gone".to_owned()),
+        }
+    }
+
+    /// A worker that comes to serve while faults are set has them from its first call on.
+    fn tell_faults(&self, who: Who) {
+        let left = self.faults.as_ref().and_then(|(orders, since)| orders.after(since.elapsed()));
+        let told = left.and_then(|orders| Some(self.processes.get(&who)?.ask(Ask::Faults(Some(orders)))));
+        if let Some(Err(error)) = told {
+            tracing::warn!(%error, ?who, "a worker cannot be told which faults are set");
         }
     }
 

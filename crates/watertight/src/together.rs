@@ -21,10 +21,11 @@ use watertight_model::{
 use crate::{
     admin::{self, AdminSocket, Steward},
     control::{Answer, Ask},
+    faults::{FaultBoard, FaultOrders, FaultsError, FaultsStatus, FaultsWanted, RejectFaults, Spread},
     orders::Orders,
     reload::{ReadAnew, ReloadError, ReloadHandle, Reloaded, Reloads},
     signals::Signals,
-    status::{About, ComponentsStatus, NodeStatus},
+    status::{About, ComponentsStatus, NodeStatus, WorkerState},
     supervisor::{Listeners, Policy, Renewal, Stopped, SuperviseError, Supervisor, SupervisorHandle, WorkerProgram},
     worker::LEAVE,
 };
@@ -48,6 +49,8 @@ pub struct Together<X> {
     pub about: About,
     /// What reads the app anew.
     pub read: ReadAnew<X>,
+    /// What tells what is wrong with faults.
+    pub reject: RejectFaults,
 }
 
 impl<X: Serialize + DeserializeOwned + Send + 'static> Together<X> {
@@ -56,12 +59,13 @@ impl<X: Serialize + DeserializeOwned + Send + 'static> Together<X> {
     /// # Errors
     /// When no worker ever served.
     pub async fn run(self, signals: Signals, events: Arc<dyn EventSink>) -> Result<Stopped, SuperviseError> {
-        let Self { listeners, orders, app, command, admin, about, read } = self;
+        let Self { listeners, orders, app, command, admin, about, read, reject } = self;
         let policy = Policy { stop_timeout: orders.http.drain_timeout + LEAVE, ..Policy::default() };
         let supervisor = Supervisor::new(listeners, program(&command, orders, &app)?, policy);
         let handle = supervisor.handle();
         let (reload, reloads) = Reloads::new(signals.hangup);
-        let office = Office { about: about.clone(), supervisor: handle.clone(), reload };
+        let faults = FaultBoard::new(about.clone(), Arc::clone(&events), reject, handle.clone());
+        let office = Office { about: about.clone(), supervisor: handle.clone(), reload, faults: faults.clone() };
         let told = Arc::clone(&events);
         let tell = move |worker, change: WorkerChange| told.emit(Event::Worker { worker, change });
         let reloading = reloads.work(&read, &*events, async |orders, node| {
@@ -81,6 +85,7 @@ impl<X: Serialize + DeserializeOwned + Send + 'static> Together<X> {
         tokio::select! {
             stopped = supervisor.run_with(signals.stop, tell) => stopped,
             never = pin!(reloading) => never,
+            never = pin!(faults.mind()) => never,
             never = pin!(answer(admin, office)) => never,
         }
     }
@@ -115,12 +120,22 @@ struct Office {
     about: About,
     supervisor: SupervisorHandle,
     reload: ReloadHandle,
+    faults: FaultBoard<SupervisorHandle>,
+}
+
+impl Spread for SupervisorHandle {
+    async fn spread(&self, orders: Option<FaultOrders>) -> Vec<u32> {
+        let answers = self.ask_all(Ask::Faults(orders), ANSWER_TIME).await;
+        let unanswered = answers.into_iter().filter(|(_, answer)| answer.is_none());
+        // One that has no process, or is still loading, is told before it serves.
+        unanswered.filter(|(status, _)| status.state == WorkerState::Serving).map(|(status, _)| status.worker).collect()
+    }
 }
 
 impl Steward for Office {
     async fn node(&self) -> NodeStatus {
         let workers = self.supervisor.ask_all(Ask::State, ANSWER_TIME).await;
-        self.about.node(workers.into_iter().map(|(status, _)| status).collect())
+        self.about.node(workers.into_iter().map(|(status, _)| status).collect(), self.faults.status())
     }
 
     async fn components(&self) -> ComponentsStatus {
@@ -128,7 +143,7 @@ impl Steward for Office {
         for (status, answer) in self.supervisor.ask_all(Ask::State, ANSWER_TIME).await {
             match answer {
                 Some(Answer::State(report)) => sum.add(report),
-                Some(Answer::Refused(_)) | None => sum.unanswered.push(status.worker),
+                Some(Answer::Done | Answer::Refused(_)) | None => sum.unanswered.push(status.worker),
             }
         }
         sum
@@ -136,5 +151,17 @@ impl Steward for Office {
 
     fn reload(&self) -> impl Future<Output = Result<Reloaded, ReloadError>> + Send {
         self.reload.reload()
+    }
+
+    fn faults(&self) -> FaultsStatus {
+        self.faults.status()
+    }
+
+    fn set_faults(&self, wanted: &FaultsWanted) -> impl Future<Output = Result<FaultsStatus, FaultsError>> + Send {
+        self.faults.set(wanted)
+    }
+
+    fn clear_faults(&self) -> impl Future<Output = FaultsStatus> + Send {
+        self.faults.clear()
     }
 }

@@ -60,6 +60,10 @@ impl Desk for WorkerDesk {
     fn answer(&self, ask: Ask) -> Answer {
         match ask {
             Ask::State => Answer::State(self.watch.report()),
+            Ask::Faults(orders) => {
+                self.watch.set_faults(orders.as_ref());
+                Answer::Done
+            }
         }
     }
 

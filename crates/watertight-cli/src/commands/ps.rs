@@ -11,7 +11,7 @@ use watertight_model::budget::ByteSize;
 
 use crate::{
     args::{Format, Ps},
-    commands::table::table,
+    commands::{faults::banner, table::table},
     exit::Exit,
     failure::Failure,
     nodes, terminal,
@@ -79,6 +79,9 @@ fn text(seen: &Seen) -> String {
     // A `String` takes all it is given.
     let _ =
         writeln!(text, "{} {}  pid {}  up {}  {}", node.app, node.version, node.pid, span(node.uptime_ms), node.url);
+    if let Some(faults) = &node.faults {
+        let _ = writeln!(text, "  {}", banner(faults));
+    }
     table(&mut text, &["WORKER", "PID", "STATE", "FOR", "RESTARTS", "MEMORY"], node.workers.iter().map(worker));
     let rows = components.components.iter().filter(|component| component.wall != "fused");
     let head = ["COMPONENT", "LIFETIME", "STATE", "CELLS", "RESTARTS", "CALLS", "FAILED", "EJECTED", "USE"];
@@ -143,7 +146,7 @@ fn component(component: &ComponentStatus) -> Vec<String> {
 }
 
 /// A time, in its two largest units.
-fn span(millis: u64) -> String {
+pub(super) fn span(millis: u64) -> String {
     let seconds = millis / 1000;
     match seconds {
         0 => format!("{millis}ms"),

@@ -19,12 +19,7 @@ struct Done {
 }
 
 pub(crate) fn reload(args: &Reload) -> Result<(), Failure> {
-    let found = nodes::meant(args.node.as_deref())?;
-    if args.node.is_none() && found.len() > 1 {
-        let names: Vec<_> = found.iter().map(|node| format!("{} ({})", node.app, node.pid)).collect();
-        let which = format!("several nodes run: {}", names.join(", "));
-        return Err(Failure::new(Exit::Usage, which).help("say which: watertight reload APP, or its process id"));
-    }
+    let found = nodes::meant_to_act(args.node.as_deref(), "say which: watertight reload APP, or its process id")?;
     let runtime = super::runtime()?;
     let mut done = Vec::new();
     let mut failures = Vec::new();

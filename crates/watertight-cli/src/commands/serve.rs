@@ -22,7 +22,7 @@ use self::{
     banner::{Announcing, Banner, say},
     prepare::{Prepared, prepare, read_anew},
 };
-use crate::{args::Serve, events, exit::Exit, failure::Failure, nodes};
+use crate::{args::Serve, commands::faults::reject, events, exit::Exit, failure::Failure, nodes};
 
 pub(crate) fn serve(args: Serve) -> Result<(), Failure> {
     events::show_tracing(args.events.verbose);
@@ -71,13 +71,13 @@ async fn serve_on(
     let about = About::new(node.app(), banner.url());
     let read = read_anew(Arc::clone(args));
     if workers == 0 {
-        let alone = Alone { node, listeners, http: args.http(), tls: args.tls(), admin, about, read };
+        let alone = Alone { node, listeners, http: args.http(), tls: args.tls(), admin, about, read, reject };
         return in_this_process(args, alone, signals, &text).await;
     }
     let bus = events::of_server(args.events, node.app())?;
     let app = Arc::clone(node.app());
     drop(node);
-    let together = Together { listeners, orders, app, command: "worker".to_owned(), admin, about, read };
+    let together = Together { listeners, orders, app, command: "worker".to_owned(), admin, about, read, reject };
     let announcing = Announcing::new(args.format(), text, Arc::clone(&bus));
     let stopped = together.run(signals, Arc::new(announcing)).await;
     events::finish(&bus);

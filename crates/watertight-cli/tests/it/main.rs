@@ -7,6 +7,7 @@ mod disk;
 mod documents;
 mod drill;
 mod errors;
+mod faults;
 mod files;
 mod limits;
 mod nodes;

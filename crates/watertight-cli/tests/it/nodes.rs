@@ -38,7 +38,7 @@ fn ps_json(runtime: &Path, args: &[&str]) -> Value {
     serde_json::from_str(&ended.stdout).expect("it is one JSON object")
 }
 
-fn socket_of(server: &Server) -> PathBuf {
+pub(crate) fn socket_of(server: &Server) -> PathBuf {
     server.serving["admin"].as_str().expect("it says where its admin socket is").into()
 }
 
@@ -48,7 +48,7 @@ fn named<'v>(list: &'v Value, key: &str, name: &str) -> &'v Value {
 }
 
 /// One request over the socket as it is written, and the answer as it comes.
-async fn raw(socket: &Path, request: &[u8]) -> String {
+pub(crate) async fn raw(socket: &Path, request: &[u8]) -> String {
     let mut stream = UnixStream::connect(socket).await.expect("the node listens");
     // A request that is refused early may not be taken whole.
     let _ = stream.write_all(request).await;

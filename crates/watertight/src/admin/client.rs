@@ -12,6 +12,7 @@ use watertight_ingress::local::{self, LocalError};
 
 use super::{Refused, Why};
 use crate::{
+    faults::{FaultsStatus, FaultsWanted},
     reload::{Rejection, Reloaded},
     status::{ComponentsStatus, NodeStatus},
 };
@@ -83,6 +84,31 @@ impl AdminClient {
     /// When the one before serves on, and why.
     pub async fn reload(&self) -> Result<Reloaded, AdminError> {
         self.ask(Method::POST, "/v1/reload", Bytes::new(), RELOAD_PATIENCE).await
+    }
+
+    /// The faults that its calls suffer.
+    ///
+    /// # Errors
+    /// Without an answer.
+    pub async fn faults(&self) -> Result<FaultsStatus, AdminError> {
+        self.ask(Method::GET, "/v1/faults", Bytes::new(), PATIENCE).await
+    }
+
+    /// Has its calls suffer these faults, in place of those before.
+    ///
+    /// # Errors
+    /// When they are not set, and why.
+    pub async fn set_faults(&self, wanted: &FaultsWanted) -> Result<FaultsStatus, AdminError> {
+        let body = serde_json::to_vec(wanted)?;
+        self.ask(Method::PUT, "/v1/faults", body.into(), PATIENCE).await
+    }
+
+    /// Takes away the faults that are set.
+    ///
+    /// # Errors
+    /// Without an answer.
+    pub async fn clear_faults(&self) -> Result<FaultsStatus, AdminError> {
+        self.ask(Method::DELETE, "/v1/faults", Bytes::new(), PATIENCE).await
     }
 
     /// Sends a request and reads the document that it is answered with.

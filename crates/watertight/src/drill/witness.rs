@@ -119,6 +119,7 @@ impl EventSink for Witness {
             | Event::Supervised { .. }
             | Event::Breaker { .. }
             | Event::Reload(_)
+            | Event::Faults(_)
             | Event::Dropped { .. } => {}
         }
     }
