@@ -108,7 +108,8 @@ fn rerun_in_release(args: &Args, target: &Path) -> Result<()> {
 }
 
 /// Always built together: alone, each would have other features of their dependencies, and those would be compiled again.
-const PACKAGES: [&str; 6] = ["--package", "watertight-cli", "--package", "watertight-runtime", "--package", "xtask"];
+pub(crate) const PACKAGES: [&str; 6] =
+    ["--package", "watertight-cli", "--package", "watertight-runtime", "--package", "xtask"];
 
 /// A bench of `watertight-runtime`, built beside the rest.
 fn cargo_bench(place: &Place, name: &str) -> Command {

@@ -1,6 +1,7 @@
 //! The project's chores: `cargo xtask CHORE`. This file only finds the chore.
 
 mod bench;
+mod campaign;
 mod fuzz;
 mod guests;
 mod test;
@@ -14,6 +15,8 @@ use clap::Parser;
 enum Chore {
     /// Measure, beside peers
     Bench(bench::Args),
+    /// Make everything fail in every way, and see that callers get what they should
+    Campaign(campaign::Args),
     /// Run the fuzz targets
     Fuzz(fuzz::Args),
     /// Rebuild the checked-in guests and examples from source
@@ -27,6 +30,7 @@ enum Chore {
 fn main() -> anyhow::Result<()> {
     match Chore::parse() {
         Chore::Bench(args) => bench::run(&args),
+        Chore::Campaign(args) => campaign::run(&args),
         Chore::Fuzz(args) => fuzz::run(&args),
         Chore::Guests(args) => guests::run(&args),
         Chore::Test(args) => test::run(&args),

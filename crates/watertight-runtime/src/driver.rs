@@ -297,7 +297,13 @@ async fn serve<T: CellData>(
         Work::Call(function, arguments, sabotage) => {
             let Job { deadline, done, found, .. } = job;
             let first = Call { function, arguments, sabotage, deadline, done, found };
-            cell.run_concurrent(async |accessor| run_calls(accessor, first, &tree, queue).await).await
+            let calls = cell.run_concurrent(async |accessor| run_calls(accessor, first, &tree, queue).await);
+            // From out here: while a guest spins, nothing inside is asked.
+            tokio::select! {
+                biased;
+                ran = calls => ran,
+                () = tree.ended() => Ok(Ran::CutOff),
+            }
         }
     };
     tree.slice.charge(cell.spent_nanos().saturating_sub(spent));
@@ -390,7 +396,6 @@ async fn run_calls<T: CellData>(
                 None => open = false,
             },
             () = pumps.closed() => {}
-            () = tree.ended() => return Ok(Ran::CutOff),
             () = tokio::time::sleep_until(last_deadline.instant().into()), if running.is_empty() => {
                 return Err(Interrupted { kind: FailureKind::Deadline }.into());
             }

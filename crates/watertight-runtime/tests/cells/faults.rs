@@ -169,7 +169,7 @@ async fn a_call_from_outside_suffers_the_faults_of_its_component() {
 
 #[tokio::test]
 async fn a_spinning_cell_with_a_task_of_its_own_ends_although_its_caller_is_gone() {
-    let app = pair_with(true, "budget = { cpu = \"100ms\", deadline = \"1m\" }", "(loop $again (br $again))");
+    let app = pair_with(true, "budget = { cpu = \"1m\", deadline = \"1m\" }", "(loop $again (br $again))");
     let cut = tokio::time::timeout(Duration::from_millis(10), run(&app, "caller")).await;
     assert!(cut.is_err(), "{cut:?}");
     // Long enough for the clock of the guests to stop, if nobody kept it going.
