@@ -12,7 +12,7 @@ use crate::{
     filesystem::{Files, OpenFiles},
     http::held::Messages,
     outbound::Outbound,
-    sockets::Sockets,
+    sockets::{Sockets, Spent},
     stdio::Tail,
 };
 
@@ -50,13 +50,14 @@ fn few(count: usize) -> u32 {
 
 impl HostCell {
     /// Whether one more socket fits into the budget; reported when not.
-    pub(crate) fn socket_fits(&mut self) -> bool {
+    pub(crate) fn socket_fits(&mut self) -> Result<(), Spent> {
         self.recount_sockets();
-        self.sockets.room()
+        self.sockets.room()?;
+        if self.has_room() { Ok(()) } else { Err(Spent::Sockets) }
     }
 
     /// Whether a call that makes up to three handles finds places for them.
-    pub(crate) fn has_room(&mut self) -> bool {
+    fn has_room(&mut self) -> bool {
         let places = [(); 3].map(|()| self.table.push(()));
         let room = places.iter().all(Result::is_ok);
         for place in places.into_iter().flatten() {

@@ -37,11 +37,12 @@ use crate::{
 };
 
 mod counted;
-pub(crate) mod p2;
+pub(crate) mod entries;
+mod p2;
 mod p3;
 
 /// What the buffer of a stream to or from a file takes, and counts as memory for as long as the stream is there.
-const STREAM_BYTES: usize = 64 << 10;
+pub(crate) const STREAM_BYTES: usize = 64 << 10;
 
 /// The folders that the cells of an app write to, and the files they have open in them.
 #[derive(Debug, Default)]

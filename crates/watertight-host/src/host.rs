@@ -31,8 +31,13 @@ use crate::{
     stdio::{Console, Tail},
 };
 
-/// Handles to host resources that one cell may hold; one more traps the guest.
+/// Handles to host resources that one cell may hold, and bytes of its memory for each: what the host keeps for a handle stays small beside
+/// that. One more traps the guest.
 const MAX_HANDLES_PER_CELL: usize = 16 * 1024;
+const BYTES_PER_HANDLE: usize = 4 << 10;
+
+/// So many handles it may always hold.
+const LEAST_HANDLES: usize = 1024;
 
 /// Bytes that the headers of one message may take in the host's memory; more is an error the guest sees.
 const MAX_HEADER_BYTES: usize = 128 * 1024;
@@ -91,7 +96,7 @@ impl Host<HostCell> for WasiHost {
 
     fn furnish(&self, component: &Component, core: CellCore<HostCell>) -> wasmtime::Result<HostCell> {
         let reporter = Reporter::new(Arc::clone(&self.app), component.id, Arc::clone(core.events()));
-        let counted = Sockets::new(Arc::clone(&reporter));
+        let counted = Sockets::new(Arc::clone(&reporter), Arc::clone(core.account()));
         let console = self.console.as_ref().filter(|console| console.is_for(component.id));
 
         let mut builder = WasiCtxBuilder::new();
@@ -105,7 +110,8 @@ impl Host<HostCell> for WasiHost {
         let mut wasi = builder.build();
 
         let mut table = ResourceTable::new();
-        table.set_max_capacity(MAX_HANDLES_PER_CELL);
+        let handles = component.budget.memory.as_usize() / BYTES_PER_HANDLE;
+        table.set_max_capacity(handles.clamp(LEAST_HANDLES, MAX_HANDLES_PER_CELL));
         let files = Files::new(Arc::clone(&reporter), &self.writable, &self.base_dir, &mut wasi, &mut table)?;
         core.account().set_holdings(Arc::new(Held { files: files.held(), sockets: Arc::clone(&counted) }));
         let mut wasi_http = WasiHttpCtx::new();

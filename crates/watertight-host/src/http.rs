@@ -9,7 +9,7 @@
 //!             │ fails: ServeError               │ fails: the body breaks off
 //! ```
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{fmt, fmt::Write as _, future::Future, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -131,6 +131,27 @@ where
 
 /// What a guest answers: a response, or the error code it gave in its place.
 type Answer = Result<Response<WasiBody>, String>;
+
+/// Bytes of a guest's own error that are kept of it.
+const MAX_TOLD_BYTES: usize = 1 << 10;
+
+/// What a guest's error says. A guest may make it as long as its memory.
+fn told(code: &impl fmt::Debug) -> String {
+    let mut told = Told(String::new());
+    // What is too much is left out.
+    let _ = write!(told, "{code:?}");
+    told.0
+}
+
+struct Told(String);
+
+impl fmt::Write for Told {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = MAX_TOLD_BYTES - self.0.len();
+        self.0.push_str(&text[..text.floor_char_boundary(room)]);
+        if text.len() > room { Err(fmt::Error) } else { Ok(()) }
+    }
+}
 
 /// A running guest.
 type Guest = Pin<Box<dyn Future<Output = Result<(), CallError>> + Send>>;

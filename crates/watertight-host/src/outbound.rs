@@ -32,13 +32,16 @@ use watertight_model::{
 use watertight_runtime::{Account, Charge};
 
 use crate::{
-    http::held::{CHUNK_BYTES, CHUNKS},
+    http::held::{BODY_BYTES, CHUNK_BYTES, CHUNKS},
     report::{Reporter, budget_of, list_with, quoted},
     sockets::{RequestSlot, Sockets},
 };
 
-/// What a request in flight counts as: the most that hyper reads ahead for one connection.
-const CONNECTION_BYTES: usize = (8 << 10) + 100 * (4 << 10);
+/// What hyper reads ahead for one connection at most, or has yet to write.
+const BUFFER_BYTES: usize = (8 << 10) + 100 * (4 << 10);
+
+/// What a request in flight counts as: the buffers of its connection in both directions, and what its body hands over.
+const CONNECTION_BYTES: usize = 2 * BUFFER_BYTES + BODY_BYTES;
 
 /// What `wasi:http` asks when a guest sends a request.
 pub(crate) struct Outbound {
@@ -91,6 +94,10 @@ impl WasiHttpHooks for Outbound {
     }
 
     fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        CHUNK_BYTES
+    }
+
+    fn p3_outgoing_body_chunk_size(&mut self) -> usize {
         CHUNK_BYTES
     }
 
@@ -268,11 +275,11 @@ mod tests {
     ) -> (Result<(), Error>, Arc<Recorder>) {
         let recorder = Arc::new(Recorder::default());
         let reporter = Reporter::new(app(component), ComponentId(0), recorder.clone());
-        let sockets = Sockets::new(Arc::clone(&reporter));
+        let account = Account::new(reporter.component());
+        let sockets = Sockets::new(Arc::clone(&reporter), Arc::clone(&account));
         let slots: Vec<_> = (0..held).map(|_| sockets.request().expect("within the budget")).collect();
         let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
         let request = http::Request::builder().uri(uri).body(body).expect("a request");
-        let account = Account::new(reporter.component());
         let mut outbound = Outbound::from_grant(reporter, sockets, account);
         let exchange = Pin::from(outbound.send_request(request, None, Box::new(async { Ok(()) }))).await;
         drop(slots);

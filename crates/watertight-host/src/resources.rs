@@ -16,14 +16,30 @@ use wasmtime_wasi::{
 use wasmtime_wasi_http::{p2::bindings::http::types as http, p3::bindings::http::types as http3};
 use watertight_runtime::HostResource;
 
-use crate::filesystem::p2::entries::Entries;
+use crate::{
+    filesystem::{STREAM_BYTES, entries::Entries},
+    http::held::BODY_BYTES,
+    sockets::SOCKET_BYTES,
+};
+
+/// What the host keeps with one that was handed over, at most.
+fn buffers(name: &str) -> usize {
+    match name.rsplit('/').next() {
+        Some("input-stream" | "output-stream" | "directory-entry-stream") => STREAM_BYTES,
+        Some("tcp-socket" | "udp-socket" | "incoming-datagram-stream" | "outgoing-datagram-stream") => SOCKET_BYTES,
+        Some("incoming-body" | "outgoing-body" | "outgoing-request" | "outgoing-response" | "request" | "response") => {
+            BODY_BYTES
+        }
+        _ => 0,
+    }
+}
 
 /// Lists the resources, with their types for the test.
 macro_rules! movable {
     ($($(#[$comment:meta])* $name:literal: $ty:ty,)*) => {
         /// Every host resource that may move.
         pub(crate) fn movable() -> &'static [HostResource] {
-            static MOVABLE: LazyLock<Vec<HostResource>> = LazyLock::new(|| vec![$(HostResource::of::<$ty>($name)),*]);
+            static MOVABLE: LazyLock<Vec<HostResource>> = LazyLock::new(|| vec![$(HostResource::of::<$ty>($name).with_buffers(buffers($name))),*]);
             &MOVABLE
         }
 

@@ -11,7 +11,8 @@
 //! | receive a datagram from it                     | it is granted; else it is dropped, unreported  |
 //!
 //! A name is looked up when it is granted; an address written as a name needs no lookup and no grant. Refused uses return
-//! `access-denied`. A lookup counts as a socket while it lasts: it occupies a thread. Over the budget no socket is made (`new-socket-limit` in WASI 0.2) and no connection is accepted.
+//! `access-denied`. A lookup counts as a socket while it lasts: it occupies a thread. Over the budget no socket is made (`new-socket-limit`
+//! in WASI 0.2) and no connection is accepted. Each counts as memory, for what is on its way through it: beyond that it is `out-of-memory`.
 
 use std::{
     net::SocketAddr,
@@ -28,7 +29,8 @@ use wasmtime_wasi::{
     p2::{TcpSocket as TcpSocket2, UdpSocket as UdpSocket2, bindings::sockets::ip_name_lookup::ResolveAddressStream},
     sockets::{SocketAddrUse, TcpSocket as TcpSocket3, UdpSocket as UdpSocket3},
 };
-use watertight_model::{app::Component, event::Denial, grant::SocketGrant};
+use watertight_model::{app::Component, budget::ByteSize, event::Denial, grant::SocketGrant};
+use watertight_runtime::{Account, Charge};
 
 use crate::{
     cell::HostCell,
@@ -55,9 +57,22 @@ pub(crate) fn link(linker: &mut Linker<HostCell>, p3: bool) -> wasmtime::Result<
     if p3 { p3::link(linker) } else { Ok(()) }
 }
 
+/// What a socket counts as memory: a write on its way. What the kernel buffers is the kernel's.
+pub(crate) const SOCKET_BYTES: usize = 64 << 10;
+
+/// Why there is no room for a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spent {
+    Sockets,
+    Memory,
+}
+
 /// The sockets and outbound requests of one cell.
 pub(crate) struct Sockets {
     reporter: Arc<Reporter>,
+    account: Arc<Account>,
+    /// For the sockets that there are.
+    memory: Mutex<Option<Charge>>,
     /// Sockets in the cell's table when they were last counted, and those accepted since.
     in_table: AtomicUsize,
     /// One clone for each outbound request in flight.
@@ -75,9 +90,11 @@ pub(crate) struct RequestSlot {
 }
 
 impl Sockets {
-    pub(crate) fn new(reporter: Arc<Reporter>) -> Arc<Self> {
+    pub(crate) fn new(reporter: Arc<Reporter>, account: Arc<Account>) -> Arc<Self> {
         Arc::new(Self {
             reporter,
+            account,
+            memory: Mutex::new(None),
             in_table: AtomicUsize::new(0),
             requests: Arc::new(()),
             lookups: Arc::new(()),
@@ -95,6 +112,8 @@ impl Sockets {
                 || entry.is::<ResolveAddressStream>()
         });
         self.in_table.store(sockets.count(), Relaxed);
+        // One that another cell gave this one may be too much: then nothing is made until there is room again.
+        let _ = self.charge(self.count().0 as usize);
     }
 
     /// Sockets that are open, and requests in flight.
@@ -111,18 +130,42 @@ impl Sockets {
     }
 
     /// Whether one more socket fits; reported when it does not.
-    pub(crate) fn room(&self) -> bool {
+    pub(crate) fn room(&self) -> Result<(), Spent> {
         let limit = self.reporter.component().budget.sockets;
-        let fits = self.count().0 < limit;
-        if !fits {
+        let open = self.count().0;
+        if open >= limit {
             self.deny("sockets", limit, format!("hold more than {limit} sockets open"));
+            return Err(Spent::Sockets);
         }
-        fits
+        if !self.charge(open as usize + 1) {
+            let component = self.reporter.component();
+            let memory = component.budget.memory;
+            self.reporter.deny(Denial {
+                grant: "memory",
+                attempt: format!("open a socket, whose buffers do not fit into its {memory} of memory"),
+                remedy: budget_of(component, "memory", format!("\"{}\"", ByteSize(memory.0.saturating_mul(2)))),
+            });
+            return Err(Spent::Memory);
+        }
+        Ok(())
+    }
+
+    /// Counts so many sockets as memory from now on; `false`, and nothing changes, where there is none.
+    fn charge(&self, sockets: usize) -> bool {
+        let bytes = sockets.saturating_mul(SOCKET_BYTES);
+        let mut memory = self.memory.lock();
+        match &mut *memory {
+            Some(charge) => charge.resize(bytes),
+            none => {
+                *none = self.account.charge(bytes);
+                none.is_some()
+            }
+        }
     }
 
     /// A place for one lookup, kept until it is answered; `None`, reported, when the budget is spent.
     pub(crate) fn lookup(&self) -> Option<Arc<()>> {
-        self.room().then(|| Arc::clone(&self.lookups))
+        self.room().ok().map(|()| Arc::clone(&self.lookups))
     }
 
     /// A place for one outbound request; `None`, reported, when the budget is spent.
@@ -149,7 +192,7 @@ impl Sockets {
         match decide(self.reporter.component(), address, usage) {
             Decision::Allowed => {
                 let accepts = matches!(usage, SocketAddrUse::TcpAccept);
-                if accepts && !self.room() {
+                if accepts && self.room().is_err() {
                     return false;
                 }
                 if accepts {
@@ -325,7 +368,9 @@ mod tests {
     fn sockets_and_streams_share_one_budget_and_requests_have_their_own() {
         let recorder = Arc::new(Recorder::default());
         let limits = app(|component| (component.budget.sockets, component.budget.requests) = (2, 1));
-        let sockets = Sockets::new(Reporter::new(limits, ComponentId(0), recorder.clone()));
+        let reporter = Reporter::new(limits, ComponentId(0), recorder.clone());
+        let account = Account::new(reporter.component());
+        let sockets = Sockets::new(reporter, account);
         let peer = "203.0.113.9:999".parse().expect("an address");
 
         let stream = Arc::new(());
@@ -343,5 +388,25 @@ mod tests {
         assert!(sockets.request().is_some(), "the request is gone");
         sockets.recount(&mut ResourceTable::new());
         assert_eq!(sockets.count(), (0, 0), "the accepted sockets are gone too");
+    }
+
+    #[test]
+    fn sockets_and_lookups_count_as_memory_until_they_are_gone() {
+        let recorder = Arc::new(Recorder::default());
+        let limits = app(|component| component.budget.memory = ByteSize(3 * SOCKET_BYTES as u64));
+        let reporter = Reporter::new(limits, ComponentId(0), recorder.clone());
+        let account = Account::new(reporter.component());
+        let sockets = Sockets::new(reporter, Arc::clone(&account));
+        let stream = Arc::new(());
+        sockets.outlives(&stream);
+        let lookups: Vec<_> = std::iter::from_fn(|| sockets.lookup()).collect();
+        assert_eq!((lookups.len(), account.usage().memory_bytes), (2, 3 * SOCKET_BYTES as u64));
+        assert_eq!(sockets.room(), Err(Spent::Memory));
+        assert_eq!(recorder.remedies(), ["component.web.budget.memory = \"384KiB\""]);
+        drop((lookups, stream));
+        sockets.recount(&mut ResourceTable::new());
+        assert_eq!(account.usage().memory_bytes, 0);
+        drop(sockets);
+        assert_eq!(account.usage().memory_bytes, 0, "nothing is given back twice");
     }
 }

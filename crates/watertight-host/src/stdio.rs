@@ -32,7 +32,7 @@ use watertight_model::{
     event::{Denial, LogStream},
 };
 
-use watertight_runtime::Account;
+use watertight_runtime::{Account, Charge};
 
 pub(crate) use self::tail::Tail;
 use crate::report::{Reporter, budget_of, setting};
@@ -173,11 +173,13 @@ struct LineBuffer {
     stream: LogStream,
     budget: Arc<LogBudget>,
     partial: Vec<u8>,
+    /// Counts `partial`, once there was any.
+    room: Option<Charge>,
 }
 
 impl Lines {
     fn new(stream: LogStream, budget: &Arc<LogBudget>) -> Self {
-        Self(Arc::new(Mutex::new(LineBuffer { stream, budget: Arc::clone(budget), partial: Vec::new() })))
+        Self(Arc::new(Mutex::new(LineBuffer { stream, budget: Arc::clone(budget), partial: Vec::new(), room: None })))
     }
 }
 
@@ -196,7 +198,9 @@ impl LineBuffer {
                 None => {
                     self.partial.extend_from_slice(window);
                     rest = &rest[window.len()..];
-                    if self.partial.len() == MAX_LINE_BYTES {
+                    self.room = self.room.take().or_else(|| self.budget.account.charge(MAX_LINE_BYTES));
+                    // Without memory to keep it a line ends where the write does.
+                    if self.partial.len() == MAX_LINE_BYTES || self.room.is_none() {
                         self.end_line();
                     }
                 }
@@ -410,6 +414,28 @@ mod tests {
     fn a_line_without_an_end_is_cut() {
         let lines = stdout_lines(&[&[b'x'; MAX_LINE_BYTES * 2 + 1]]);
         assert_eq!(lines.iter().map(String::len).collect::<Vec<_>>(), [MAX_LINE_BYTES, MAX_LINE_BYTES, 1]);
+    }
+
+    #[test]
+    fn a_line_that_is_not_whole_counts_as_memory() {
+        let recorder = Arc::new(Recorder::default());
+        let reporter = Reporter::new(
+            app(|component| component.budget.memory = ByteSize(10_000)),
+            ComponentId(0),
+            recorder.clone(),
+        );
+        let account = Account::new(reporter.component());
+        let budget = Arc::new(LogBudget { reporter, account: Arc::clone(&account) });
+        let (kept, cut) = (Lines::new(LogStream::Stdout, &budget), Lines::new(LogStream::Stderr, &budget));
+        for lines in [&kept, &cut] {
+            lines.take(b"one\ntw").expect("a write to the log never fails");
+            lines.take(b"o").expect("a write to the log never fails");
+        }
+        assert_eq!(account.usage().memory_bytes, MAX_LINE_BYTES as u64);
+        drop((kept, cut));
+        assert_eq!(account.usage().memory_bytes, 0);
+        let lines: Vec<_> = recorder.lines().into_iter().map(|(_, line)| line).collect();
+        assert_eq!(lines, ["one", "one", "tw", "o", "two"], "there is memory for one of the two");
     }
 
     #[test]

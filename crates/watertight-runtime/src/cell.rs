@@ -35,7 +35,7 @@ use crate::{
     failure::{self, DependencyFailed, ExitStatus, Interrupted},
     host::CellData,
     inject::{self, Sabotage},
-    membrane::{self, ExportedFunction, Frame, Lent, Proxy, Pumps, TypedExport},
+    membrane::{self, Adopted, ExportedFunction, Frame, Lent, Proxy, Pumps, TypedExport},
     meter::{self, CpuAccount, Metered},
     postmortem::{Body, CallTree},
     slice::{self, Slice},
@@ -53,6 +53,8 @@ pub struct CellCore<T: CellData> {
     pub(crate) memory: MemoryLimit,
     pub(crate) proxies: Slab<Proxy>,
     pub(crate) pumps: Arc<Pumps>,
+    /// Host resources that other cells gave it.
+    pub(crate) adopted: Adopted,
     /// What calls in flight have only for as long as they last, and where it goes if the cell breaks.
     pub(crate) lent: Slab<(Lent, Found)>,
     /// The cell's instance, once it has one.
@@ -71,11 +73,15 @@ pub struct CellCore<T: CellData> {
 /// Denials that one cell reports, so that a guest cannot flood the log with new ones.
 const MAX_DENIALS_PER_CELL: usize = 32;
 
-/// Handles of any kind that the guests of one cell may hold; one more traps.
+/// Handles of any kind that the guests of one cell may hold; one more traps. One for so many bytes of its memory, but never less than that.
 const MAX_HANDLES_PER_CELL: usize = 1 << 16;
+const BYTES_PER_HANDLE: usize = 1 << 10;
+const LEAST_HANDLES: usize = 1 << 12;
 
-/// Tasks, calls in flight, and ends of streams and futures (three for each pair) that one cell may have; one more traps.
+/// Tasks, calls in flight, and ends of streams and futures (three for each pair) that one cell may have; one more traps. Likewise.
 const MAX_TASKS_PER_CELL: usize = 1 << 14;
+const BYTES_PER_TASK: usize = 4 << 10;
+const LEAST_TASKS: usize = 1 << 10;
 
 /// Bytes that a guest may hand to the host in one call, times its memory, and besides.
 const HOST_CALL_TIMES_MEMORY: usize = 2;
@@ -105,6 +111,7 @@ impl<T: CellData> CellCore<T> {
             memory: MemoryLimit(Arc::clone(&account)),
             proxies: Slab::new(),
             pumps: Arc::default(),
+            adopted: Adopted::default(),
             lent: Slab::new(),
             instance: None,
             cpu: Arc::clone(account.cpu()),
@@ -550,12 +557,12 @@ fn settle<T: CellData>(
 
 /// Bounds what a cell's guests can make Wasmtime keep for them.
 fn bound<T: CellData>(store: &mut Store<T>, spec: &Component) {
-    store.set_max_component_handles(MAX_HANDLES_PER_CELL);
     let memory = spec.budget.memory.as_usize();
+    store.set_max_component_handles((memory / BYTES_PER_HANDLE).clamp(LEAST_HANDLES, MAX_HANDLES_PER_CELL));
     let most = memory.saturating_mul(HOST_CALL_TIMES_MEMORY).saturating_add(HOST_CALL_BYTES);
     store.set_hostcall_fuel(most.min(MAX_HOST_CALL_BYTES));
     if let Some(tasks) = store.concurrent_resource_table() {
-        tasks.set_max_capacity(MAX_TASKS_PER_CELL);
+        tasks.set_max_capacity((memory / BYTES_PER_TASK).clamp(LEAST_TASKS, MAX_TASKS_PER_CELL));
     }
 }
 

@@ -58,13 +58,22 @@ pub struct HostResource {
     pub(crate) ty: ResourceType,
     pub(crate) take: fn(&mut ResourceTable, u32) -> Result<Taken, ResourceTableError>,
     pub(crate) put: fn(&mut ResourceTable, Taken) -> Result<u32, ResourceTableError>,
+    /// What the host keeps with it at most.
+    pub(crate) buffers: usize,
 }
 
 impl HostResource {
     /// The resource whose table entries have the Rust type `R`.
     #[must_use]
     pub fn of<R: Send + 'static>(name: &'static str) -> Self {
-        Self { name, ty: ResourceType::host::<R>(), take: take::<R>, put: put::<R> }
+        Self { name, ty: ResourceType::host::<R>(), take: take::<R>, put: put::<R>, buffers: 0 }
+    }
+
+    /// The same, counting as so many bytes of memory of the cell that it was given to: what the host keeps with it counted for the cell that
+    /// made it, which may be gone long before.
+    #[must_use]
+    pub fn with_buffers(self, bytes: usize) -> Self {
+        Self { buffers: bytes, ..self }
     }
 }
 

@@ -40,7 +40,7 @@ pub use self::link::{EdgeError, Uncarried};
 pub(crate) use self::{
     foreign::admit,
     frame::Frame,
-    handles::{Entry, Lent, Proxy, StoreAccess, Undertaker, discard, maker, pack, restore, take_back, unpack},
+    handles::{Adopted, Entry, Lent, Proxy, StoreAccess, Undertaker, discard, maker, pack, restore, take_back, unpack},
     link::{ExportedFunction, ResourceIds, TypedExport, link},
     malformed::Malformed,
     plans::forget,

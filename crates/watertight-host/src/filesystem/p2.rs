@@ -2,6 +2,7 @@
 
 use std::{io, sync::Arc};
 
+use rustix::fs::FileType;
 use wasmtime::{
     StoreContextMut,
     component::{Linker, Resource, ResourceType},
@@ -12,7 +13,8 @@ use wasmtime_wasi::{
     p2::{
         DynInputStream, DynOutputStream, FsResult,
         bindings::filesystem::types::{
-            DescriptorFlags, ErrorCode, Filesize, Host as _, HostDescriptor, NewTimestamp, OpenFlags, PathFlags,
+            DescriptorFlags, DescriptorType, DirectoryEntry, ErrorCode, Filesize, Host as _, HostDescriptor,
+            NewTimestamp, OpenFlags, PathFlags,
         },
         pipe::ClosedInputStream,
     },
@@ -20,18 +22,15 @@ use wasmtime_wasi::{
 
 use watertight_runtime::CellData as _;
 
-use self::{
-    entries::Entries,
-    stream::{FileWriter, Reader},
-};
+use self::stream::{FileWriter, Reader};
 use super::{
     Handle, Pair, STREAM_BYTES,
     counted::{self, Offset, Opening, blocking},
+    entries::Entries,
     file_of,
 };
 use crate::cell::HostCell;
 
-pub(crate) mod entries;
 mod stream;
 
 /// The interface, in the version that wasmtime-wasi links; older 0.2 imports find it too.
@@ -196,7 +195,8 @@ pub(super) fn link(linker: &mut Linker<HostCell>) -> wasmtime::Result<()> {
     types.func_wrap(
         "[method]directory-entry-stream.read-directory-entry",
         |mut store: StoreContextMut<'_, HostCell>, (entries,): (Resource<Entries>,)| {
-            Ok((store.data_mut().table.get_mut(&entries)?.next(),))
+            let next = store.data_mut().table.get_mut(&entries)?.next();
+            Ok((next.map(|entry| entry.map(|(kind, name)| DirectoryEntry { type_: descriptor_type(kind), name })),))
         },
     )?;
     types.func_wrap(
@@ -265,6 +265,17 @@ async fn read_directory(
         Ok(entries) => cell.table.push(entries).map_err(|_| ErrorCode::InsufficientMemory),
         Err(code) => Err(code),
     })
+}
+
+fn descriptor_type(kind: FileType) -> DescriptorType {
+    match kind {
+        FileType::RegularFile => DescriptorType::RegularFile,
+        FileType::Directory => DescriptorType::Directory,
+        FileType::Symlink => DescriptorType::SymbolicLink,
+        FileType::BlockDevice => DescriptorType::BlockDevice,
+        FileType::CharacterDevice => DescriptorType::CharacterDevice,
+        FileType::Fifo | FileType::Socket | FileType::Unknown => DescriptorType::Unknown,
+    }
 }
 
 /// A stream that writes to a file: ours where the file is counted, wasmtime-wasi's to say why it cannot be written to.

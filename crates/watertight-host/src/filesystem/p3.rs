@@ -11,16 +11,19 @@ use wasmtime_wasi::{
     p2::bindings::filesystem::types as p2,
     p3::{
         bindings::filesystem::types::{
-            DescriptorFlags, ErrorCode, Filesize, Host as _, HostDescriptorWithStore, NewTimestamp, OpenFlags,
-            PathFlags,
+            DescriptorFlags, DirectoryEntry, ErrorCode, Filesize, Host as _, HostDescriptorWithStore, NewTimestamp,
+            OpenFlags, PathFlags,
         },
         filesystem::FilesystemResult,
     },
 };
 
-use watertight_runtime::CellData as _;
+use watertight_runtime::{CellData as _, Charge};
 
-use self::stream::{End, FileWriter, Follower};
+use self::{
+    listing::Listing,
+    stream::{End, FileWriter, Follower},
+};
 use super::{
     Handle, Pair, STREAM_BYTES,
     counted::{self, Offset, Opening, blocking},
@@ -28,6 +31,7 @@ use super::{
 };
 use crate::cell::HostCell;
 
+mod listing;
 mod stream;
 
 /// The interface, in the version that wasmtime-wasi links.
@@ -38,6 +42,7 @@ macro_rules! change {
     ($types:ident, $name:literal, $method:ident, $attempt:literal, $path:ident, ($($arg:ident: $ty:ty),*), |$quota:ident, $dir:ident| $counted:expr) => {
         $types.func_wrap_concurrent($name, |accessor: &Accessor<HostCell>, (fd, $($arg),*): (Resource<Descriptor>, $($ty),*)| {
             Box::pin(async move {
+                let Some(_held) = hold(accessor, $path.len()) else { return Ok((Err(ErrorCode::InsufficientMemory),)) };
                 let counted = accessor.with(|mut access| {
                     let cell = access.get();
                     cell.files.note_write(&Handle::get(&cell.table, &fd)?, $attempt, &$path);
@@ -59,6 +64,7 @@ macro_rules! change_two {
     ($types:ident, $name:literal, $method:ident, $attempt:literal, ($from:ident, $folder:ident, $to:ident $(, $flags:ident: $flags_ty:ty)?), |$quota:ident, $dir:ident, $other:ident| $counted:expr) => {
         $types.func_wrap_concurrent($name, |accessor: &Accessor<HostCell>, (fd, $($flags,)? $from, $folder, $to): (Resource<Descriptor>, $($flags_ty,)? String, Resource<Descriptor>, String)| {
             Box::pin(async move {
+                let Some(_held) = hold(accessor, $from.len() + $to.len()) else { return Ok((Err(ErrorCode::InsufficientMemory),)) };
                 let pair = accessor.with(|mut access| {
                     let cell = access.get();
                     cell.files.note_write(&Handle::get(&cell.table, &fd)?, $attempt, &$from);
@@ -79,6 +85,25 @@ macro_rules! change_two {
     };
 }
 
+/// Defines a function that only looks at a path, which wasmtime-wasi does.
+macro_rules! look {
+    ($types:ident, $name:literal, $method:ident, $path:ident, ($($arg:ident: $ty:ty),*)) => {
+        $types.func_wrap_concurrent($name, |accessor: &Accessor<HostCell>, (fd, $($arg),*): (Resource<Descriptor>, $($ty),*)| {
+            Box::pin(async move {
+                let Some(_held) = hold(accessor, $path.len()) else { return Ok((Err(ErrorCode::InsufficientMemory),)) };
+                let view = accessor.with_getter::<WasiFilesystem>(HostCell::filesystem);
+                let result = WasiFilesystem::$method(&view, fd, $($arg),*).await;
+                Ok((settle(accessor, result)?,))
+            })
+        })?;
+    };
+}
+
+/// Counts the paths of a call as memory for as long as it lasts: a guest may make any number of calls at once.
+fn hold(accessor: &Accessor<HostCell>, bytes: usize) -> Option<Charge> {
+    accessor.with(|mut access| access.get().core().account().charge(bytes))
+}
+
 pub(super) fn link(linker: &mut Linker<HostCell>) -> wasmtime::Result<()> {
     let mut types = linker.instance(TYPES)?;
     types.func_wrap_concurrent(
@@ -91,7 +116,10 @@ pub(super) fn link(linker: &mut Linker<HostCell>) -> wasmtime::Result<()> {
             OpenFlags,
             DescriptorFlags,
         )| {
-            Box::pin(async move { Ok((open_at(accessor, fd, path_flags, path, open_flags, flags).await?,)) })
+            Box::pin(async move {
+                let Some(_held) = hold(accessor, path.len()) else { return Ok((Err(ErrorCode::InsufficientMemory),)) };
+                Ok((open_at(accessor, fd, path_flags, path, open_flags, flags).await?,))
+            })
         },
     )?;
     change!(types, "[method]descriptor.create-directory-at", create_directory_at, "create", path, (path: String),
@@ -118,6 +146,7 @@ pub(super) fn link(linker: &mut Linker<HostCell>) -> wasmtime::Result<()> {
             NewTimestamp,
         )| {
             Box::pin(async move {
+                let Some(_held) = hold(accessor, path.len()) else { return Ok((Err(ErrorCode::InsufficientMemory),)) };
                 accessor.with(|mut access| {
                     let cell = access.get();
                     cell.files.note_write(&Handle::get(&cell.table, &fd)?, "set the times of", &path);
@@ -142,6 +171,13 @@ pub(super) fn link(linker: &mut Linker<HostCell>) -> wasmtime::Result<()> {
                 Ok((settle(accessor, result)?,))
             })
         },
+    )?;
+    look!(types, "[method]descriptor.stat-at", stat_at, path, (flags: PathFlags, path: String));
+    look!(types, "[method]descriptor.readlink-at", readlink_at, path, (path: String));
+    look!(types, "[method]descriptor.metadata-hash-at", metadata_hash_at, path, (flags: PathFlags, path: String));
+    types.func_wrap(
+        "[method]descriptor.read-directory",
+        |mut store: StoreContextMut<'_, HostCell>, (fd,): (Resource<Descriptor>,)| Ok((list(&mut store, &fd)?,)),
     )?;
     types.func_wrap(
         "[method]descriptor.read-via-stream",
@@ -187,6 +223,30 @@ fn read(
     let (tell, told) = oneshot::channel();
     end.pipe(store.as_context_mut(), Follower::new(room, tell))?;
     Ok((stream, FutureReader::new(store.as_context_mut(), told)?))
+}
+
+/// The entries of a folder as a stream, as far as there is memory for them.
+fn list(
+    store: &mut StoreContextMut<'_, HostCell>,
+    fd: &Resource<Descriptor>,
+) -> wasmtime::Result<(StreamReader<DirectoryEntry>, FutureReader<End>)> {
+    let cell = store.data();
+    let folder = match cell.table.get(fd)? {
+        Descriptor::Dir(dir) => Ok(std::sync::Arc::clone(&dir.dir)),
+        Descriptor::File(_) => Err(ErrorCode::NotDirectory),
+    };
+    let listing =
+        folder.and_then(|folder| Ok((folder, cell.core().account().charge(0).ok_or(ErrorCode::InsufficientMemory)?)));
+    let (tell, told) = oneshot::channel();
+    let entries = match listing {
+        Ok((folder, charge)) => StreamReader::new(store.as_context_mut(), Listing::new(folder, charge, tell))?,
+        Err(code) => {
+            // It is there: it is asked for below.
+            let _ = tell.send(Err(code));
+            StreamReader::new(store.as_context_mut(), std::iter::empty())?
+        }
+    };
+    Ok((entries, FutureReader::new(store.as_context_mut(), told)?))
 }
 
 /// How a stream ends for which there is no memory.

@@ -3,7 +3,7 @@
 //!
 //! Headers and texts lie in types that are not ours, and move between them. So what is added is summed up, and when the sum is more than
 //! what is charged, all that is there is weighed anew: then the charge is right again. What a guest dropped in the meantime stays charged
-//! until then.
+//! until then. With every answer to a request of the guest all is weighed, because it brings headers that the guest did not make.
 //!
 //! Beyond the budget a body or a text is refused with the error that the function has, headers with `size-exceeded`; WASI 0.2 has no
 //! error for headers, so there the guest is broken off.
@@ -16,32 +16,36 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use wasmtime::{
     StoreContextMut,
-    component::{Linker, Resource, ResourceTable},
+    component::{Accessor, Linker, Resource, ResourceTable},
 };
 use wasmtime_wasi_http::{
-    Error, FieldMap, WasiHttpView as _,
+    Error, FieldMap, WasiHttp, WasiHttpView,
     p2::{
         self,
         bindings::http::types::{HostFields as _, HostOutgoingRequest as _, Method, Scheme},
-        body::{HostOutgoingBody, HyperOutgoingBody},
-        types::{HostIncomingResponse, HostOutgoingRequest, HostOutgoingResponse},
+        body::{HostFutureTrailers, HostOutgoingBody, HyperOutgoingBody},
+        types::{HostFutureIncomingResponse, HostIncomingResponse, HostOutgoingRequest, HostOutgoingResponse},
     },
-    p3::{self, bindings::http::types as types3},
+    p3::{
+        self,
+        bindings::http::{client::HostWithStore, types as types3},
+    },
 };
 use watertight_runtime::{CellData as _, Charge, memory_spent};
 
 use crate::cell::HostCell;
 
-/// What a guest of WASI 0.2 may write to a body at once, and how many of those wait for the reader.
+/// What a guest may write to a body at once, and how many of those wait for the reader.
 pub(crate) const CHUNK_BYTES: usize = 64 << 10;
 pub(crate) const CHUNKS: usize = 1;
 
 /// What a body on its way counts as: its channel has one more place than it is told.
-const BODY_BYTES: usize = (CHUNKS + 1) * CHUNK_BYTES;
+pub(crate) const BODY_BYTES: usize = (CHUNKS + 1) * CHUNK_BYTES;
 
 /// What a field costs besides its name and its value.
 const FIELD_BYTES: usize = 64;
@@ -58,6 +62,12 @@ pub(crate) struct Messages {
 }
 
 impl HostCell {
+    /// Counts what there is; `false` where the budget does not have it.
+    fn afford_all(&mut self) -> bool {
+        self.messages.bound = usize::MAX;
+        self.afford(0)
+    }
+
     /// Counts so many more bytes of messages; `false` where the budget does not have them.
     fn afford(&mut self, more: usize) -> bool {
         let charged = self.messages.charge.as_ref().map_or(0, Charge::bytes);
@@ -97,6 +107,8 @@ fn weigh(table: &mut ResourceTable) -> usize {
             fields_bytes(&response.headers)
         } else if let Some(response) = entry.downcast_ref::<HostIncomingResponse>() {
             fields_bytes(&response.headers)
+        } else if let Some(HostFutureTrailers::Done(Ok(Some(trailers)))) = entry.downcast_ref() {
+            fields_bytes(trailers)
         } else if let Some(request) = entry.downcast_ref::<p3::Request>() {
             let path = request.path_with_query.as_ref().map_or(0, |path| path.as_str().len());
             let authority = request.authority.as_ref().map_or(0, |authority| authority.as_str().len());
@@ -111,7 +123,7 @@ fn weigh(table: &mut ResourceTable) -> usize {
     table.iter_mut().map(weight).fold(0, usize::saturating_add)
 }
 
-fn fields_bytes(fields: &FieldMap) -> usize {
+fn fields_bytes(fields: &HeaderMap) -> usize {
     let names = fields.keys().map(|name| name.as_str().len() + FIELD_BYTES);
     let values = fields.values().map(|value| value.len() + FIELD_BYTES);
     names.chain(values).fold(0, usize::saturating_add)
@@ -148,7 +160,9 @@ type Cell<'a> = StoreContextMut<'a, HostCell>;
 type Fields = Resource<FieldMap>;
 
 fn link_p2(linker: &mut Linker<HostCell>) -> wasmtime::Result<()> {
-    use p2::bindings::http::types::Host as Types;
+    use p2::bindings::http::types::{
+        ErrorCode, Host as Types, HostFutureIncomingResponse as HostFutureIncomingResponseFns,
+    };
     let mut types = linker.instance("wasi:http/types@0.2.12")?;
     types.func_wrap("[static]fields.from-list", |mut store: Cell<'_>, (entries,): (Vec<(String, Vec<u8>)>,)| {
         let cell = store.data_mut();
@@ -246,6 +260,20 @@ fn link_p2(linker: &mut Linker<HostCell>) -> wasmtime::Result<()> {
             }
             Ok((made,))
         },
+    )?;
+    types.func_wrap(
+        "[method]future-incoming-response.get",
+        |mut store: Cell<'_>, (future,): (Resource<HostFutureIncomingResponse>,)| {
+            let cell = store.data_mut();
+            let got = HostFutureIncomingResponseFns::get(&mut cell.http(), future)?;
+            Ok((match got {
+                Some(Ok(Ok(response))) if !cell.afford_all() => {
+                    cell.table.delete(response)?;
+                    Some(Ok(Err(ErrorCode::HttpResponseHeaderSectionSize(None))))
+                }
+                got => got,
+            },))
+        },
     )
 }
 
@@ -331,11 +359,31 @@ fn link_p3(linker: &mut Linker<HostCell>) -> wasmtime::Result<()> {
             let fits = cell.afford(authority.as_ref().map_or(0, String::len));
             Ok((if fits { HostRequest::set_authority(&mut cell.http(), request, authority)? } else { Err(()) },))
         },
+    )?;
+    linker.instance("wasi:http/client@0.3.0")?.func_wrap_concurrent(
+        "send",
+        |accessor: &Accessor<HostCell>, (request,): (Resource<p3::Request>,)| {
+            Box::pin(async move {
+                let view = accessor.with_getter::<WasiHttp>(HostCell::http);
+                let sent = <WasiHttp as HostWithStore<HostCell>>::send(&view, request).await;
+                accessor.with(|mut access| {
+                    let cell = access.get();
+                    Ok((match sent {
+                        Ok(response) if !cell.afford_all() => {
+                            cell.table.delete(response)?;
+                            Err(types3::ErrorCode::HttpResponseHeaderSectionSize(None))
+                        }
+                        Ok(response) => Ok(response),
+                        Err(error) => Err(error.downcast()?),
+                    },))
+                })
+            })
+        },
     )
 }
 
 /// A body that counts as memory for as long as it, or what is written to it, is there.
-fn counted(body: HyperOutgoingBody, charge: Charge) -> HyperOutgoingBody {
+pub(super) fn counted(body: HyperOutgoingBody, charge: Charge) -> HyperOutgoingBody {
     Counted { body, _charge: charge }.boxed_unsync()
 }
 

@@ -14,7 +14,7 @@ use wasmtime_wasi_http::{
     },
 };
 
-use super::Answer;
+use super::{Answer, told};
 use crate::cell::HostCell;
 
 pub(super) const HTTP: Scheme = Scheme::Http;
@@ -37,7 +37,7 @@ pub(super) async fn call(
     let request = http.new_incoming_request(scheme, request)?;
     let outparam = http.new_response_outparam_from_callback(move |response| {
         // Nobody waits for it any more when the client is gone.
-        let _ = answer.send(response.map_err(|code| format!("{code:?}")));
+        let _ = answer.send(response.map_err(|code| told(&code)));
     })?;
     handle.call_async(store, (request, outparam)).await
 }

@@ -13,7 +13,13 @@ use wasmtime_wasi_http::{
     p3::{self, bindings::http::types::ErrorCode},
 };
 
-use super::Answer;
+use watertight_runtime::{CellData as _, memory_spent};
+
+use super::{
+    Answer,
+    held::{BODY_BYTES, counted},
+    told,
+};
 use crate::cell::HostCell;
 
 /// Calls the handler and passes its answer on. Then the guest's other tasks run until they are done and the body is `read`.
@@ -38,9 +44,11 @@ pub(super) async fn call(
             let response = match response {
                 Ok(response) => Ok(accessor.with(|mut access| {
                     let response = access.get().table.delete(response)?;
-                    response.into_http(&mut access, sent)
+                    let room = access.get().core().account().charge(BODY_BYTES).ok_or_else(memory_spent)?;
+                    let response = response.into_http(&mut access, sent)?;
+                    wasmtime::error::Ok(response.map(|body| counted(body, room)))
                 })?),
-                Err(code) => Err(format!("{code:?}")),
+                Err(code) => Err(told(&code)),
             };
             // Nobody waits for it any more when the client is gone.
             let _ = answer.send(response);

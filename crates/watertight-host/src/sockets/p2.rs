@@ -19,6 +19,7 @@ use wasmtime_wasi::{
     sockets::{WasiSocketsCtxView, WasiSocketsView as _},
 };
 
+use super::Spent;
 use crate::cell::HostCell;
 
 /// What `accept` returns: the socket and its two streams.
@@ -36,8 +37,8 @@ pub(super) fn link(linker: &mut Linker<HostCell>) -> wasmtime::Result<()> {
         |mut store, (family,): (IpAddressFamily,)| {
             Box::new(async move {
                 let cell: &mut HostCell = store.data_mut();
-                if !cell.socket_fits() || !cell.has_room() {
-                    return Ok((Err(ErrorCode::NewSocketLimit),));
+                if let Err(spent) = cell.socket_fits() {
+                    return Ok((Err(code(spent)),));
                 }
                 let mut view = cell.sockets();
                 let result = view.create_udp_socket(family).await;
@@ -86,8 +87,8 @@ impl HostCell {
         &mut self,
         make: impl FnOnce(&mut WasiSocketsCtxView<'_>) -> SocketResult<R>,
     ) -> wasmtime::Result<Result<R, ErrorCode>> {
-        if !self.socket_fits() || !self.has_room() {
-            return Ok(Err(ErrorCode::NewSocketLimit));
+        if let Err(spent) = self.socket_fits() {
+            return Ok(Err(code(spent)));
         }
         let mut view = self.sockets();
         let result = make(&mut view);
@@ -106,6 +107,13 @@ fn resolve(
         return Ok(Err(ErrorCode::AccessDenied));
     }
     cell.one_more_socket(|view| view.resolve_addresses(network, name))
+}
+
+fn code(spent: Spent) -> ErrorCode {
+    match spent {
+        Spent::Sockets => ErrorCode::NewSocketLimit,
+        Spent::Memory => ErrorCode::OutOfMemory,
+    }
 }
 
 /// Tells an error that the guest sees from one that traps.

@@ -20,7 +20,7 @@ use wasmtime_wasi::{
             ip_name_lookup::{ErrorCode as LookupError, HostWithStore as _},
             types::{
                 ErrorCode, Host as _, HostTcpSocket, HostTcpSocketWithStore, HostUdpSocket, HostUdpSocketWithStore,
-                IpAddress, IpAddressFamily,
+                IpAddress, IpAddressFamily, IpSocketAddress,
             },
         },
         sockets::SocketResult,
@@ -30,6 +30,7 @@ use wasmtime_wasi::{
 
 use watertight_runtime::CellData as _;
 
+use super::Spent;
 use crate::cell::HostCell;
 
 /// What a wait for a datagram holds, and counts as memory for as long as it lasts. A guest may wait any number of times at once.
@@ -51,8 +52,8 @@ pub(super) fn link(linker: &mut Linker<HostCell>) -> wasmtime::Result<()> {
         "[static]tcp-socket.create",
         |mut store: StoreContextMut<'_, HostCell>, (family,): (IpAddressFamily,)| {
             let cell = store.data_mut();
-            if !cell.socket_fits() || !cell.has_room() {
-                return Ok((Err(too_many()),));
+            if let Err(spent) = cell.socket_fits() {
+                return Ok((Err(code(spent)),));
             }
             let mut view = cell.sockets();
             let result = HostTcpSocket::create(&mut view, family);
@@ -64,8 +65,8 @@ pub(super) fn link(linker: &mut Linker<HostCell>) -> wasmtime::Result<()> {
     types.func_wrap_async("[static]udp-socket.create", |mut store, (family,): (IpAddressFamily,)| {
         Box::new(async move {
             let cell: &mut HostCell = store.data_mut();
-            if !cell.socket_fits() || !cell.has_room() {
-                return Ok((Err(too_many()),));
+            if let Err(spent) = cell.socket_fits() {
+                return Ok((Err(code(spent)),));
             }
             let mut view = cell.sockets();
             let result = HostUdpSocket::create(&mut view, family).await;
@@ -84,6 +85,21 @@ pub(super) fn link(linker: &mut Linker<HostCell>) -> wasmtime::Result<()> {
                 let received = <WasiSockets as HostUdpSocketWithStore<HostCell>>::receive(&view, socket).await;
                 Ok((match received {
                     Ok(received) => Ok(received),
+                    Err(error) => Err(accessor.with(|mut access| access.get().sockets().convert_error_code(error))?),
+                },))
+            })
+        },
+    )?;
+    types.func_wrap_concurrent(
+        "[method]udp-socket.send",
+        |accessor: &Accessor<HostCell>, (socket, data, to): (Resource<UdpSocket>, Vec<u8>, Option<IpSocketAddress>)| {
+            Box::pin(async move {
+                let buffer = accessor.with(|mut access| access.get().core().account().charge(data.len()));
+                let Some(_buffer) = buffer else { return Ok((Err(ErrorCode::OutOfMemory),)) };
+                let view = accessor.with_getter::<WasiSockets>(HostCell::sockets);
+                let sent = <WasiSockets as HostUdpSocketWithStore<HostCell>>::send(&view, socket, data, to).await;
+                Ok((match sent {
+                    Ok(()) => Ok(()),
                     Err(error) => Err(accessor.with(|mut access| access.get().sockets().convert_error_code(error))?),
                 },))
             })
@@ -136,9 +152,12 @@ async fn resolve(accessor: &Accessor<HostCell>, name: String) -> wasmtime::Resul
     WasiSockets::resolve_addresses(&view, name).await
 }
 
-/// WASI 0.3 has no error of its own for this.
-fn too_many() -> ErrorCode {
-    ErrorCode::Other(Some("this component's budget of sockets is spent".into()))
+fn code(spent: Spent) -> ErrorCode {
+    match spent {
+        // WASI 0.3 has no error of its own for this.
+        Spent::Sockets => ErrorCode::Other(Some("this component's budget of sockets is spent".into())),
+        Spent::Memory => ErrorCode::OutOfMemory,
+    }
 }
 
 /// Marks a direction of a socket's connection as open until `end` resolves, which is passed on.

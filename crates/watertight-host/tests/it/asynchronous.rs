@@ -5,6 +5,9 @@ use std::fs;
 use tokio::net::TcpListener;
 use watertight_model::{
     app::Component,
+    budget::ByteSize,
+    event::Event,
+    failure::FailureKind,
     grant::{DirGrant, DirMode, SocketGrant},
 };
 
@@ -32,6 +35,12 @@ fn guest() -> Vec<u8> {
            escape: async func() -> u32;
            /// Looks up `localhost`.
            lookup: async func() -> u32;
+           /// Begins so many waits, and ends none.
+           waits: async func(many: u32) -> u32;
+           /// Begins to look at so many paths of 60,000 bytes; how many, until one is refused at once.
+           looks: async func(many: u32) -> u32;
+           /// Asks for the first entry of so many lists of its folder, and opens the folder a little later.
+           lists: async func(many: u32) -> u32;
          }
          world w {
            import wasi:sockets/types@0.3.0;
@@ -57,6 +66,12 @@ fn guest() -> Vec<u8> {
             (import "wasi:filesystem/types@0.3.0" "[method]descriptor.unlink-file-at" (func $unlink (param i32 i32 i32 i32)))
             (import "wasi:filesystem/preopens@0.3.0" "get-directories" (func $folders (param i32)))
             (import "wasi:clocks/monotonic-clock@0.3.0" "wait-for" (func $wait (param i64)))
+            (import "wasi:clocks/monotonic-clock@0.3.0" "[async-lower]wait-for" (func $begin-wait (param i64) (result i32)))
+            (import "wasi:filesystem/types@0.3.0" "[async-lower][method]descriptor.stat-at"
+                (func $begin-look (param i32 i32 i32 i32 i32) (result i32)))
+            (import "wasi:filesystem/types@0.3.0" "[method]descriptor.read-directory" (func $list (param i32 i32)))
+            (import "wasi:filesystem/types@0.3.0" "[async-lower][stream-read-0][method]descriptor.read-directory"
+                (func $begin-entry (param i32 i32 i32) (result i32)))
             (memory (export "memory") 2)
             (global $free (mut i32) (i32.const 65536))
             (data (i32.const 1024) "new.txt../secret.txtlocalhost.")
@@ -134,6 +149,37 @@ fn guest() -> Vec<u8> {
                 (call $code))
             (func (export "a:b/i#escape") (result i32)
                 (call $open (call $folder) (i32.const 0) (i32.const 1031) (i32.const 13) (i32.const 0) (i32.const 1) (i32.const 64))
+                (call $code))
+            (func (export "a:b/i#waits") (param $many i32) (result i32) (local $begun i32)
+                (block $done (loop $on
+                    (br_if $done (i32.eq (local.get $begun) (local.get $many)))
+                    (drop (call $begin-wait (i64.const 3600000000000)))
+                    (local.set $begun (i32.add (local.get $begun) (i32.const 1)))
+                    (br $on)))
+                (local.get $begun))
+            (func (export "a:b/i#looks") (param $many i32) (result i32) (local $begun i32) (local $folder i32)
+                (local.set $folder (call $folder))
+                (memory.fill (i32.const 2048) (i32.const 120) (i32.const 60000))
+                (block $done (loop $on
+                    (br_if $done (i32.eq (local.get $begun) (local.get $many)))
+                    ;; 2: it has returned.
+                    (br_if $done (i32.eq (i32.const 2)
+                        (i32.and (i32.const 15) (call $begin-look (local.get $folder) (i32.const 0)
+                            (i32.const 2048) (i32.const 60000) (i32.const 256)))))
+                    (local.set $begun (i32.add (local.get $begun) (i32.const 1)))
+                    (br $on)))
+                (local.get $begun))
+            (func (export "a:b/i#lists") (param $many i32) (result i32) (local $begun i32) (local $folder i32)
+                (local.set $folder (call $folder))
+                (block $done (loop $on
+                    (br_if $done (i32.eq (local.get $begun) (local.get $many)))
+                    (call $list (local.get $folder) (i32.const 64))
+                    (drop (call $begin-entry (i32.load (i32.const 64)) (i32.const 256) (i32.const 1)))
+                    (local.set $begun (i32.add (local.get $begun) (i32.const 1)))
+                    (br $on)))
+                (call $wait (i64.const 100000000))
+                (call $open (local.get $folder) (i32.const 0) (i32.const 1053) (i32.const 1)
+                    (i32.const 2) (i32.const 1) (i32.const 64))
                 (call $code))
             (func (export "a:b/i#lookup") (result i32)
                 (call $lookup (i32.const 1044) (i32.const 9) (i32.const 64))
@@ -250,4 +296,33 @@ async fn no_path_leads_out_of_a_granted_folder() {
     assert_eq!(number(&bench, "escape", ()).await, NOT_PERMITTED);
     let remedies = bench.events.remedies();
     assert!(remedies.len() == 1 && remedies[0].contains("THE FOLDER"), "{remedies:?}");
+}
+
+#[tokio::test]
+async fn a_cell_has_no_more_tasks_than_its_memory_allows() {
+    let bench = bench(|component| component.budget.memory = ByteSize(8 << 20));
+    let begin = async |many: u32| bench.call::<_, (u32,)>("a:b/i", "waits", (many,)).await.map(|(begun,)| begun);
+    let error = begin(3_000).await.expect_err("one for each 4 KiB: 2,048");
+    assert_eq!(error.kind, FailureKind::Memory, "{error}");
+    assert_eq!(begin(1_500).await, Ok(1_500));
+}
+
+#[tokio::test]
+async fn the_paths_of_calls_under_way_count_as_memory() {
+    let (bench, _base) = with_folder(DirMode::Ro, |component| component.budget.memory = ByteSize(2 << 20));
+    let begun = number(&bench, "looks", (1_000_u32,)).await;
+    assert!((10..=32).contains(&begun), "{begun} paths of 60,000 bytes beside 128 KiB");
+}
+
+#[tokio::test]
+async fn lists_of_a_folder_that_are_not_read_keep_no_thread_waiting_and_count_as_memory() {
+    let (bench, base) = with_folder(DirMode::Ro, |component| component.budget.memory = ByteSize(16 << 20));
+    for number in 0..300 {
+        fs::write(base.path().join(format!("content/{number:0>100}")), "").expect("it is ours");
+    }
+    // There are 512 threads to wait for disks, and a list that one of them reads in pieces would keep it.
+    assert_eq!(number(&bench, "lists", (550_u32,)).await, 0, "somebody is there to open a file");
+    let peaks = |event| if let Event::CellEnded { usage, .. } = event { Some(usage.memory_peak_bytes) } else { None };
+    let peak = bench.events.all().into_iter().find_map(peaks).expect("it has ended");
+    assert!((15 << 20..=16 << 20).contains(&peak), "so many lists of 45 KiB were {peak} bytes");
 }

@@ -4,6 +4,7 @@
 use std::fs;
 
 use watertight_model::{
+    app::{Lifetime, OnFailure},
     budget::ByteSize,
     event::Event,
     failure::{CallError, FailureKind},
@@ -71,4 +72,39 @@ async fn headers_beyond_memory_break_a_guest_off_that_could_not_be_told() {
     let error = keep(&bench, "headers", 16_000).await.expect_err("WASI 0.2 has no error for it");
     assert_eq!(error.kind, FailureKind::Memory, "{error}");
     assert!(error.detail.contains("raise component.web.budget.memory"), "{error}");
+}
+
+/// A caller that keeps streams which its callee gives it, with little memory, and a file for them.
+fn keeper() -> (Bench, tempfile::TempDir) {
+    let base = tempfile::tempdir().expect("a temporary folder");
+    fs::write(base.path().join("file"), vec![0; 200_000]).expect("it is ours");
+    let bench = Plan::of("hand-user", |component| component.budget.memory = ByteSize(4 << 20))
+        .and("hand", "hand", |component| {
+            component.lifetime = Lifetime::Call;
+            component.grants.dirs = vec![DirGrant::new(".", "/", DirMode::Ro)];
+        })
+        .edge(
+            "watertight:test/hand",
+            &["give", "take", "sip", "echo"].map(|name| {
+                let otherwise = if name == "echo" { OnFailure::Trap } else { OnFailure::ErrorText };
+                (name, otherwise)
+            }),
+        );
+    (bench.base_dir(base.path()).start(), base)
+}
+
+#[tokio::test]
+async fn what_another_cell_gave_counts_for_who_has_it() {
+    let (bench, _base) = keeper();
+    let scene = async |name, count: u32| {
+        let told =
+            bench.call::<_, (Result<u32, String>,)>("watertight:test/hand-scenes", name, ("file".to_owned(), count));
+        told.await.expect("the caller lives").0
+    };
+    assert_eq!(scene("kept", 20).await, Ok(20));
+    assert_eq!(scene("had", 200).await, Ok(200), "what was dropped is free again");
+    let error = scene("kept", 200).await.expect_err("there is no room for so many");
+    let (kept, said) = error.split_once(", then ").expect("it counts");
+    assert!(said.contains("memory"), "{said}");
+    assert!(kept.parse::<u32>().is_ok_and(|kept| kept > 20 && kept * (64 << 10) < 4 << 20), "{error}");
 }

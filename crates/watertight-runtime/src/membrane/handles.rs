@@ -5,7 +5,10 @@
 //! lends it for one call, dropping the proxy drops the original, and when the maker dies the proxy leads nowhere. A host
 //! resource moves from one store's table to the other's. A stream or future becomes a pump.
 
-use std::sync::{Arc, Weak};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+};
 
 use parking_lot::Mutex;
 use wasmtime::{
@@ -24,6 +27,7 @@ use super::{
     pump::{self, Pump},
 };
 use crate::{
+    account::Charge,
     cell::{CellCore, MAX_PROXIES_PER_CELL},
     clock::Moment,
     failure::Interrupted,
@@ -328,6 +332,9 @@ fn unpack_all<T: CellData>(
                 })?;
                 if !owned {
                     lent.host.push((ty, rep));
+                } else if !adopt(store.data_mut(), ty, rep) {
+                    drop(Entry::take(store.data_mut(), ty, rep));
+                    return Err(FailureKind::Memory);
                 }
                 Ok(Handle::Host { rep, owned, ty })
             }
@@ -338,6 +345,37 @@ fn unpack_all<T: CellData>(
         })?;
     }
     Ok(())
+}
+
+/// What the host keeps with the resources that a cell was given. Which of them are gone is seen when there is no room for one more.
+#[derive(Debug, Default)]
+pub(crate) struct Adopted {
+    /// What is kept with each, by its place in the table.
+    resources: HashMap<u32, usize>,
+    charge: Option<Charge>,
+}
+
+/// Counts a host resource, in the table already, as memory of the cell that it was given to; `false` where there is none.
+fn adopt<T: CellData>(data: &mut T, ty: ResourceType, rep: u32) -> bool {
+    let buffers = host_resource(ty).map_or(0, |resource| resource.buffers);
+    if buffers == 0 {
+        return true;
+    }
+    let Adopted { mut resources, mut charge } = std::mem::take(&mut data.core_mut().adopted);
+    charge = charge.or_else(|| data.core().account().charge(0));
+    // What had its place before is gone.
+    let before = resources.insert(rep, buffers).unwrap_or(0);
+    let fits = charge.as_mut().is_some_and(|charge| {
+        charge.resize((charge.bytes() + buffers).saturating_sub(before)) || {
+            resources.retain(|rep, _| data.table().get_any_mut(*rep).is_ok());
+            charge.resize(resources.values().sum())
+        }
+    });
+    if !fits {
+        resources.remove(&rep);
+    }
+    data.core_mut().adopted = Adopted { resources, charge };
+    fits
 }
 
 /// Takes from a callee what it had for the call only, whether or not the call succeeded.

@@ -49,10 +49,18 @@ impl Guest for User {
         drain(&hand::echo(open(&path)?))
     }
 
-    fn waited(ms: u32) -> Result<u32, String> {
-        let pollable = hand::after(ms);
-        pollable.block();
-        if pollable.ready() { Ok(ms) } else { Err("it is not ready after the wait".to_owned()) }
+    fn kept(path: String, count: u32) -> Result<u32, String> {
+        for kept in 0..count {
+            std::mem::forget(hand::give(&path).map_err(|error| format!("{kept}, then {error}"))?);
+        }
+        Ok(count)
+    }
+
+    fn had(path: String, count: u32) -> Result<u32, String> {
+        for _ in 0..count {
+            drop(hand::give(&path)?);
+        }
+        Ok(count)
     }
 }
 

@@ -1,11 +1,10 @@
-//! Gives resources of the host away and takes them in: input streams, owned and borrowed, and a pollable.
+//! Gives resources of the host away and takes them in: input streams, owned and borrowed.
 
 wit_bindgen::generate!({ path: "../../../wit", world: "hand-guest", generate_all });
 
 use exports::watertight::test::hand::Guest;
 use wasi::filesystem::preopens::get_directories;
 use wasi::filesystem::types::{DescriptorFlags, OpenFlags, PathFlags};
-use wasi::io::poll::Pollable;
 use wasi::io::streams::{InputStream, StreamError};
 
 struct Hand;
@@ -39,10 +38,6 @@ impl Guest for Hand {
 
     fn echo(s: InputStream) -> InputStream {
         s
-    }
-
-    fn after(ms: u32) -> Pollable {
-        wasi::clocks::monotonic_clock::subscribe_duration(u64::from(ms) * 1_000_000)
     }
 }
 

@@ -1,22 +1,25 @@
-//! The entries of a folder, in WASI 0.2. They are read at once, so that no descriptor stays open for them, and count as memory until the
-//! stream is dropped: a folder may have any number of them.
+//! The entries of a folder. They are read at once, so that no descriptor stays open for them and no thread waits for who reads them, and
+//! count as memory until the stream is dropped: a folder may have any number of them.
 
 use std::{fs::File, io, vec};
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, statat};
-use wasmtime_wasi::p2::bindings::filesystem::types::{DescriptorType, DirectoryEntry, ErrorCode};
+use wasmtime_wasi::p2::bindings::filesystem::types::ErrorCode;
 use watertight_runtime::Charge;
 
-use crate::filesystem::counted::code;
+use super::counted::code;
 
-/// What a guest holds a `directory-entry-stream` of.
+/// An entry: what it is, and its name.
+pub(super) type Entry = (FileType, String);
+
+/// What a guest of WASI 0.2 holds a `directory-entry-stream` of.
 pub(crate) struct Entries {
-    left: vec::IntoIter<Result<DirectoryEntry, ErrorCode>>,
+    left: vec::IntoIter<Result<Entry, ErrorCode>>,
     _charge: Charge,
 }
 
 /// What an entry takes besides its name.
-const ENTRY_BYTES: usize = size_of::<Result<DirectoryEntry, ErrorCode>>() + 16;
+const ENTRY_BYTES: usize = size_of::<Result<Entry, ErrorCode>>() + 16;
 
 /// What is charged at once.
 const STEP_BYTES: usize = 16 << 10;
@@ -45,25 +48,14 @@ impl Entries {
                     .map_or(kind, |found| FileType::from_raw_mode(found.st_mode));
             }
             entries.push(match name.to_str() {
-                Ok(name) => Ok(DirectoryEntry { type_: descriptor_type(kind), name: name.to_owned() }),
+                Ok(name) => Ok((kind, name.to_owned())),
                 Err(_) => Err(ErrorCode::IllegalByteSequence),
             });
         }
         Ok(Self { left: entries.into_iter(), _charge: charge })
     }
 
-    pub(super) fn next(&mut self) -> Result<Option<DirectoryEntry>, ErrorCode> {
+    pub(super) fn next(&mut self) -> Result<Option<Entry>, ErrorCode> {
         self.left.next().transpose()
-    }
-}
-
-fn descriptor_type(kind: FileType) -> DescriptorType {
-    match kind {
-        FileType::RegularFile => DescriptorType::RegularFile,
-        FileType::Directory => DescriptorType::Directory,
-        FileType::Symlink => DescriptorType::SymbolicLink,
-        FileType::BlockDevice => DescriptorType::BlockDevice,
-        FileType::CharacterDevice => DescriptorType::CharacterDevice,
-        FileType::Fifo | FileType::Socket | FileType::Unknown => DescriptorType::Unknown,
     }
 }
