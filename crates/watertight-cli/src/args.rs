@@ -33,6 +33,7 @@ pub(crate) enum Command {
     Ps(Ps),
     Reload(Reload),
     Run(Run),
+    Build(Build),
     Check(Check),
     Compile(Compile),
     Drill(Drill),
@@ -262,6 +263,43 @@ pub(crate) struct Run {
     /// Arguments of the command.
     #[arg(last = true, value_name = "ARGS")]
     pub(crate) args: Vec<String>,
+}
+
+/// Make the components that say how they are made.
+///
+/// What a component is made from is compared with the last time; only what has changed is made anew. Tools that are missing are all told
+/// before anything is made, and how to get them. Components are made several at a time, and put in place whole.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A component says how it is made in its [component.NAME.build]: see docs/building.md.
+
+Examples:
+  watertight build
+  watertight build shop --component web
+  watertight build shop --format json | jq '.components[] | {name, state, bytes}'")]
+pub(crate) struct Build {
+    /// Folder with a watertight.toml, or manifest.
+    #[arg(default_value = ".", value_hint = ValueHint::AnyPath)]
+    pub(crate) app: PathBuf,
+
+    /// Only this component; may be given again.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) component: Vec<String>,
+
+    /// Also what has not changed.
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub(crate) force: bool,
+
+    /// How many are made at a time; one per core if not given.
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) jobs: Option<u16>,
+
+    #[command(flatten)]
+    pub(crate) cache: CacheDir,
+
+    /// How to show what was done.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
 }
 
 /// Check an app, and show what would run.
@@ -567,6 +605,7 @@ impl Command {
             Self::Ps(ps) => ps.format == Format::Json,
             Self::Reload(reload) => reload.format == Format::Json,
             Self::Run(run) => run.events.format == Format::Json,
+            Self::Build(build) => build.format == Format::Json,
             Self::Check(check) => check.format == CheckFormat::Json,
             Self::Compile(compile) => compile.format == Format::Json,
             Self::Faults(faults) => faults.format == Format::Json,

@@ -1,5 +1,6 @@
 //! The commands, one module each, and the steps that several of them take.
 
+mod build;
 mod check;
 mod compile;
 mod drill;
@@ -34,6 +35,7 @@ pub(crate) fn carry_out(command: Command) -> Result<u8, Failure> {
         Command::Ps(args) => ps::ps(&args).map(done),
         Command::Reload(args) => reload::reload(&args).map(done),
         Command::Run(args) => run::run(args),
+        Command::Build(args) => build::build(args).map(done),
         Command::Check(args) => check::check(args).map(done),
         Command::Compile(args) => compile::compile(args).map(done),
         Command::Drill(args) => drill::drill(&args),

@@ -30,6 +30,12 @@ impl Failure {
         Self { exit, messages: vec![message.into()], help: None, problems: Vec::new(), told_problems: None }
     }
 
+    /// Several things that went wrong; none if there are none.
+    pub(crate) fn of_messages(exit: Exit, messages: Vec<String>) -> Option<Self> {
+        let failure = Self { exit, messages, help: None, problems: Vec::new(), told_problems: None };
+        (!failure.messages.is_empty()).then_some(failure)
+    }
+
     /// What is wrong with the app, as another process has told it.
     pub(crate) fn with_problems(self, problems: serde_json::Value) -> Self {
         Self { told_problems: Some(problems), ..self }

@@ -153,6 +153,7 @@ pub fn single(
         edges: Vec::new(),
         residence: Residence::default(),
         redact: false,
+        build: None,
         given: Vec::new(),
         resident_keys: Vec::new(),
     };
@@ -278,6 +279,10 @@ impl Checker<'_> {
                 Err(flaw) => Problem::new(Code::NotAComponent, format!("`{path}` {}", flaw.what)).help(flaw.next_step),
             },
             None => missing(path, &[]),
+            Some(Err(SourceError::Missing { .. })) if self.spec(index).build.is_some() => {
+                Problem::new(Code::MissingFile, format!("there is no file `{path}` yet"))
+                    .help("make it: watertight build")
+            }
             Some(Err(SourceError::Missing { neighbours })) => missing(path, neighbours),
             Some(Err(SourceError::Folder)) => {
                 Problem::new(Code::MissingFile, format!("`{path}` is a folder")).help("name the `.wasm` file in it")

@@ -4,6 +4,7 @@
 //! [`check`](crate::check::check) hands back together with its own. So a manifest with problems can be looked at, but no
 //! [`App`](crate::app::App) ever comes of it.
 
+mod building;
 pub mod keys;
 mod policy;
 pub mod quantity;
@@ -17,7 +18,10 @@ use std::{collections::BTreeMap, ops::Range, path::PathBuf, sync::Arc};
 use miette::NamedSource;
 use toml::{Spanned, de::DeTable};
 
-pub use self::schema::schema;
+pub use self::{
+    building::{BuildSpec, Maker, Recipe},
+    schema::schema,
+};
 use self::{
     keys::MEMORY_MIN,
     reach::Flaw,
@@ -82,6 +86,7 @@ pub(crate) struct ComponentSpec {
     pub(crate) edges: Vec<EdgeSpec>,
     pub(crate) residence: Residence,
     pub(crate) redact: bool,
+    pub(crate) build: Option<BuildSpec>,
     /// Which of `lifetime`, `grants` and `budget` were given, and where.
     pub(crate) given: Vec<At<&'static str>>,
     /// The same of the keys that are for residents.
@@ -147,6 +152,20 @@ impl Manifest {
             let source = component.source.as_ref()?;
             Some((component.name.value.as_str(), std::path::Path::new(&source.value)))
         })
+    }
+
+    /// The components that are made from something, the path of each one's bytes, and how to make them.
+    pub fn builds(&self) -> impl Iterator<Item = (&str, &std::path::Path, &BuildSpec)> {
+        self.components.iter().filter_map(|component| {
+            let source = component.source.as_ref()?;
+            Some((component.name.value.as_str(), std::path::Path::new(&source.value), component.build.as_ref()?))
+        })
+    }
+
+    /// What is wrong with the manifest itself; what is wrong with what it names is for [`check`](crate::check::check).
+    #[must_use]
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
     }
 
     /// The host folders that grants name, relative to the manifest: what to look up before [`check`](crate::check::check).
@@ -249,6 +268,7 @@ fn read_component(reader: &mut Reader, name: At<String>, table: Table<'_>) -> Co
     let edges = edges.into_iter().map(|(import, table)| policy::read_edge(reader, import, table)).collect();
     let residence = residence::read_residence(reader, table);
     let redact = reader.flag(table, "redact").unwrap_or(false);
+    let build = building::read_build(reader, table, source.as_ref());
     let given =
         |keys: &[&'static str]| keys.iter().filter_map(|key| Some(At::new(*key, table.span_of(key)?))).collect();
     let (resident_keys, given) = (given(&residence::KEYS), given(&["lifetime", "grants", "budget"]));
@@ -265,6 +285,7 @@ fn read_component(reader: &mut Reader, name: At<String>, table: Table<'_>) -> Co
         edges,
         residence,
         redact,
+        build,
         given,
         resident_keys,
     }

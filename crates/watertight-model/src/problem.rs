@@ -133,6 +133,8 @@ codes! {
     NotResident = "not-resident",
     /// A component for the whole node that cannot be reached from other processes.
     NodeScope = "node-scope",
+    /// A build that does not say what to do, or says it twice.
+    UnclearBuild = "unclear-build",
     /// A member of two groups.
     TwoGroups = "two-groups",
     /// A component and a group of one name.

@@ -55,7 +55,7 @@ pub use self::{
     reload::{Anew, ReadAnew, Rejection, ReloadError, Reloaded},
     serve::{ServeError, Server, TlsFiles},
     signals::Signals,
-    source::{AppSource, CheckedApp, ReadError, Rejected},
+    source::{AppSource, CheckedApp, ManifestFile, ReadError, Rejected},
     together::Together,
 };
 pub use watertight_host::{Console, Output};

@@ -111,32 +111,12 @@ impl AppSource {
     /// # Errors
     /// When there is nothing at `path` that could be an app.
     pub fn read(path: &Path) -> Result<Self, ReadError> {
-        let unreadable = |error: io::Error| {
-            if error.kind() == io::ErrorKind::NotFound {
-                ReadError::Missing(path.to_owned())
-            } else {
-                ReadError::Unreadable { path: path.to_owned(), error }
-            }
-        };
-        if fs::metadata(path).map_err(unreadable)?.is_dir() {
-            let manifest = path.join(MANIFEST);
-            return if manifest.is_file() {
-                Self::read(&manifest)
-            } else {
-                Err(ReadError::NoManifest { path: path.to_owned(), wasm: wasm_files(path, Path::new("")) })
-            };
-        }
-        let base = parent(path);
-        if is_wasm(path).map_err(unreadable)? {
+        let unreadable = |error| unreadable(path, error);
+        let Some(ManifestFile { path, base, text }) = ManifestFile::read(path)? else {
             let bytes = fs::read(path).map_err(unreadable)?;
-            return Ok(Self { form: Form::Single { file: path.to_owned(), bytes: Ok(bytes.into()) }, base });
-        }
-        let size = fs::metadata(path).map_err(unreadable)?.len();
-        if size > MAX_MANIFEST_BYTES {
-            return Err(ReadError::Neither(path.to_owned()));
-        }
-        let text = fs::read(path).map_err(unreadable)?;
-        let text = String::from_utf8(text).map_err(|_| ReadError::Neither(path.to_owned()))?;
+            let form = Form::Single { file: path.to_owned(), bytes: Ok(bytes.into()) };
+            return Ok(Self { form, base: parent(path) });
+        };
         let file = path.display().to_string();
         let sources = Manifest::parse(&file, &text)
             .sources()
@@ -244,6 +224,52 @@ pub(crate) struct SourceParts {
     base: PathBuf,
     /// Names and lengths of the components' bytes.
     pub(crate) blobs: Vec<(String, u64)>,
+}
+
+/// A manifest's text, and where it is.
+#[derive(Clone, Debug)]
+pub struct ManifestFile {
+    /// The file.
+    pub path: PathBuf,
+    /// Its folder, which paths in it are relative to.
+    pub base: PathBuf,
+    /// What it says.
+    pub text: String,
+}
+
+impl ManifestFile {
+    /// Reads the manifest of an app; there is none for a single `.wasm`.
+    ///
+    /// # Errors
+    /// When there is nothing at `path` that could be an app.
+    pub fn read(path: &Path) -> Result<Option<Self>, ReadError> {
+        let unreadable = |error| unreadable(path, error);
+        if fs::metadata(path).map_err(unreadable)?.is_dir() {
+            let manifest = path.join(MANIFEST);
+            return if manifest.is_file() {
+                Self::read(&manifest)
+            } else {
+                Err(ReadError::NoManifest { path: path.to_owned(), wasm: wasm_files(path, Path::new("")) })
+            };
+        }
+        if is_wasm(path).map_err(unreadable)? {
+            return Ok(None);
+        }
+        if fs::metadata(path).map_err(unreadable)?.len() > MAX_MANIFEST_BYTES {
+            return Err(ReadError::Neither(path.to_owned()));
+        }
+        let text = fs::read(path).map_err(unreadable)?;
+        let text = String::from_utf8(text).map_err(|_| ReadError::Neither(path.to_owned()))?;
+        Ok(Some(Self { path: path.to_owned(), base: parent(path), text }))
+    }
+}
+
+fn unreadable(path: &Path, error: io::Error) -> ReadError {
+    if error.kind() == io::ErrorKind::NotFound {
+        ReadError::Missing(path.to_owned())
+    } else {
+        ReadError::Unreadable { path: path.to_owned(), error }
+    }
 }
 
 fn parent(path: &Path) -> PathBuf {

@@ -11,6 +11,7 @@ use super::Breach;
 /// What each crate of the workspace may use of the others, and whether it may use the engine.
 const ALLOWED: &[(&str, &[&str], Engine)] = &[
     ("watertight-model", &[], Engine::No),
+    ("watertight-build", &["watertight-model"], Engine::No),
     ("watertight-observe", &["watertight-model"], Engine::No),
     ("watertight-ingress", &["watertight-model"], Engine::No),
     ("watertight-runtime", &["watertight-model"], Engine::Yes),
@@ -20,7 +21,7 @@ const ALLOWED: &[(&str, &[&str], Engine)] = &[
         &["watertight-host", "watertight-ingress", "watertight-model", "watertight-observe", "watertight-runtime"],
         Engine::No,
     ),
-    ("watertight-cli", &["watertight", "watertight-model", "watertight-observe"], Engine::No),
+    ("watertight-cli", &["watertight", "watertight-build", "watertight-model", "watertight-observe"], Engine::No),
     ("watertight-testkit", &["watertight-model"], Engine::No),
     ("xtask", &[], Engine::No),
 ];

@@ -105,6 +105,8 @@ fn hinted(failure: Failure, args: &Run) -> Failure {
         | Exit::AppDown
         | Exit::BadTls
         | Exit::Interrupted
+        | Exit::NotBuilt
+        | Exit::NoTool
         | Exit::Trapped
         | Exit::Terminated => failure,
     }

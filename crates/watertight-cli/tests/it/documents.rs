@@ -13,9 +13,10 @@ use std::{
 use tempfile::TempDir;
 
 /// Pages whose commands stand for themselves. The others show parts of something larger.
-const PAGES: [&str; 8] = [
+const PAGES: [&str; 9] = [
     "README.md",
     "docs/budgets.md",
+    "docs/building.md",
     "docs/exit-codes.md",
     "docs/failure.md",
     "docs/grants.md",

@@ -1,6 +1,7 @@
 //! The one table of manifest keys. The reader takes its unknown-key check from it, `schema` the JSON Schema, and
 //! `docs/manifest.md` is tested against it: a key that is not here does not exist.
 
+mod building;
 mod kind;
 mod limits;
 
@@ -85,6 +86,7 @@ const COMPONENT: &str = "component.*";
 const GRANTS: &str = "component.*.grants";
 const DIRS: &str = "component.*.grants.dirs[]";
 const BUDGET: &str = "component.*.budget";
+const BUILD: &str = "component.*.build";
 const EDGE: &str = "component.*.edge.*";
 const FUNCTION: &str = "component.*.edge.*.function.*";
 const ON_FAILURE: &str = "component.*.edge.*.on-failure";
@@ -101,8 +103,8 @@ const RECYCLE: &str = "component.*.recycle";
 /// Every key.
 pub const KEYS: &[Key] = &{
     // In this order a misplaced key is sent home: `memory` to the budget and not to what recycles.
-    let parts = [limits::KEYS, APP];
-    let mut all = [KEY; APP.len() + limits::KEYS.len()];
+    let parts = [limits::KEYS, APP, building::KEYS];
+    let mut all = [KEY; APP.len() + limits::KEYS.len() + building::KEYS.len()];
     let (mut part, mut at) = (0, 0);
     while part < parts.len() {
         let mut index = 0;
@@ -302,6 +304,14 @@ const APP: &[Key] = &[
         default: Some("{}"),
         meaning: "What it may spend. Every budget has a finite default.",
         example: "{ memory = \"64MiB\" }",
+        ..KEY
+    },
+    Key {
+        place: COMPONENT,
+        name: "build",
+        kind: Kind::Table(BUILD),
+        meaning: "How its `source` is made, by `watertight build`. Without it the file is taken as it is.",
+        example: "{ recipe = \"python\" }",
         ..KEY
     },
     Key {

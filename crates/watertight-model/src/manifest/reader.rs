@@ -367,6 +367,7 @@ fn describe(place: &str) -> String {
         "component.*.grants" => "`grants`".to_owned(),
         "component.*.grants.dirs[]" => "an entry of `dirs`".to_owned(),
         "component.*.budget" => "`budget`".to_owned(),
+        "component.*.build" => "`build`".to_owned(),
         "component.*.edge.*" => "an edge".to_owned(),
         "component.*.edge.*.function.*" => "a function of an edge".to_owned(),
         "component.*.edge.*.on-failure" => "`on-failure`".to_owned(),

@@ -81,6 +81,17 @@ const CASES: &[Case] = &[
         "[app]\nname = \"t\"\nversion = \"1\"\n[component.web]\nsource = \"web.wasm\"\n",
         NOTHING,
     ),
+    (
+        "builds_that_do_not_say_what_to_do",
+        concat!(
+            "[app]\nname = \"t\"\n[component.a]\nsource = \"web.wasm\"\nbuild = { folder = \"a\" }\n",
+            "[component.b]\nsource = \"web.wasm\"\nbuild = { recipe = \"c\", command = [\"make\"], main = \"a.c\" }\n",
+            "[component.c]\nsource = \"web.wasm\"\nbuild = { command = [] }\n",
+            "[component.d]\nsource = \"x/web.wasm\"\nbuild = { folder = \"./x\", command = [\"make\"], output = \"web.wasm\" }\n",
+            "[component.e]\nsource = \"web.wasm\"\nbuild = { recipe = \"pyton\", output = \"e.wasm\" }\n",
+        ),
+        &[("a", ""), ("b", ""), ("c", ""), ("d", ""), ("e", "")],
+    ),
     ("sizes_that_cannot_be", web!("budget = { memory = \"1KiB\", log = 65536 }\n"), NOTHING),
     ("durations_that_cannot_be", web!("budget = { cpu = \"fast\", deadline = 5 }\n"), NOTHING),
     (

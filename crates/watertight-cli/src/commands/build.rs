@@ -1,0 +1,174 @@
+//! `watertight build`: makes the components that say how they are made.
+
+mod telling;
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+use watertight::{ManifestFile, Signals};
+use watertight_build::{BuildError, Cancel, Job, Made, Missing, Outcome, Workshop};
+use watertight_model::manifest::Manifest;
+
+use self::telling::Telling;
+use crate::{
+    args::{Build, Format},
+    exit::Exit,
+    failure::{self, Failure},
+    terminal::{self, Look},
+};
+
+/// How long tools may take to end when they are asked to.
+const GRACE: Duration = Duration::from_secs(2);
+
+pub(crate) fn build(args: Build) -> Result<(), Failure> {
+    let (app, workshop, jobs) = prepare(&args)?;
+    let made = super::runtime()?.block_on(interruptible(workshop, jobs, args.format))?;
+    let count = |wanted: fn(&Outcome) -> bool| made.iter().filter(|made| wanted(&made.outcome)).count();
+    let built = count(|outcome| matches!(outcome, Outcome::Built { .. }));
+    let unchanged = count(|outcome| matches!(outcome, Outcome::Unchanged { .. }));
+    if args.format == Format::Json {
+        let components: Vec<_> = made.iter().map(document).collect();
+        terminal::print_json(&json!({ "app": app, "built": built, "unchanged": unchanged, "components": components }))?;
+    }
+    if let Some(failure) = why_not(&made) {
+        return Err(failure);
+    }
+    match args.format {
+        Format::Text => terminal::print(&format!("{app}: {built} built, {unchanged} unchanged\n")),
+        Format::Json => Ok(()),
+    }
+}
+
+/// The app's name, and what there is to do.
+fn prepare(args: &Build) -> Result<(String, Workshop, Vec<Job>), Failure> {
+    let Some(file) = ManifestFile::read(&args.app)? else {
+        let message = format!("{} is a component already: there is nothing to build", args.app.display());
+        return Err(Failure::new(Exit::Usage, message).help("name the folder of an app, or its manifest"));
+    };
+    let manifest = Manifest::parse(&file.path.display().to_string(), &file.text);
+    if manifest.problems().iter().any(watertight_model::problem::Problem::is_error) {
+        return Err(watertight::Rejected(manifest.problems().to_vec()).into());
+    }
+    terminal::tell(&failure::problems_text(manifest.problems(), Look::of_stderr()));
+    let workshop = Workshop {
+        base: file.base,
+        records: super::cache_folder(args.cache.clone())?.join("builds"),
+        parallel: args.jobs.map_or_else(cores, usize::from),
+        anew: args.force,
+    };
+    let mut jobs = workshop.jobs(&manifest);
+    if let Some(unknown) = args.component.iter().find(|name| jobs.iter().all(|job| job.component != **name)) {
+        let message = format!("{} has no component `{unknown}` with a `build`", manifest.name());
+        let names: Vec<_> = jobs.iter().map(|job| format!("`{}`", job.component)).collect();
+        return Err(Failure::new(Exit::Usage, message).help(format!("those with one: {}", names.join(", "))));
+    }
+    if !args.component.is_empty() {
+        jobs.retain(|job| args.component.contains(&job.component));
+    }
+    Ok((manifest.name().to_owned(), workshop, jobs))
+}
+
+/// Makes them on threads of their own, until a signal says otherwise.
+async fn interruptible(workshop: Workshop, jobs: Vec<Job>, format: Format) -> Result<Vec<Made>, Failure> {
+    let mut signals = Signals::mind()?;
+    let cancel = Arc::new(Cancel::default());
+    let (done, mut made) = oneshot::channel();
+    let theirs = Arc::clone(&cancel);
+    std::thread::Builder::new().name("build".to_owned()).spawn(move || {
+        let telling = Telling::new(jobs.len(), format, Look::of_stderr());
+        drop(done.send(workshop.make(&jobs, &theirs, &telling)));
+    })?;
+    let panicked = |_| Failure::new(Exit::Internal, "the build panicked");
+    tokio::select! {
+        made = &mut made => return made.map_err(panicked),
+        () = signals.stopped() => {}
+    }
+    cancel.cancel();
+    if tokio::time::timeout(GRACE, &mut made).await.is_err() {
+        cancel.kill();
+        let _ = made.await;
+    }
+    Err(Failure::new(Exit::Interrupted, "interrupted"))
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// All that kept components from being made.
+fn why_not(made: &[Made]) -> Option<Failure> {
+    let failed = || {
+        made.iter().filter_map(|made| match &made.outcome {
+            Outcome::Failed(error) => Some((made.component.as_str(), error)),
+            Outcome::Unchanged { .. } | Outcome::Built { .. } | Outcome::Left => None,
+        })
+    };
+    let mut missing: Vec<(&Missing, Vec<&str>)> = Vec::new();
+    let mut messages = Vec::new();
+    for (component, error) in failed() {
+        let BuildError::Missing(tools) = error else {
+            messages.push(format!("`{component}` was not built: {}", in_short(error)));
+            continue;
+        };
+        for tool in tools {
+            match missing.iter_mut().find(|(known, _)| *known == tool) {
+                Some((_, components)) => components.push(component),
+                None => missing.push((tool, vec![component])),
+            }
+        }
+    }
+    let exit = if missing.is_empty() { Exit::NotBuilt } else { Exit::NoTool };
+    messages.extend(missing.iter().map(|(tool, components)| lacking(tool, components)));
+    let failure = Failure::of_messages(exit, messages)?;
+    let advice = missing.is_empty().then_some("what its tools said is above; nothing of it was put in place");
+    Some(match advice {
+        Some(advice) if failed().any(|(_, error)| matches!(error, BuildError::Tool { .. })) => failure.help(advice),
+        _ => failure,
+    })
+}
+
+/// Without what the tool said, which was shown.
+fn in_short(error: &BuildError) -> String {
+    match error {
+        BuildError::Tool { command, how, .. } => format!("`{command}` {how}"),
+        other => other.to_string(),
+    }
+}
+
+fn lacking(tool: &Missing, components: &[&str]) -> String {
+    let names: Vec<_> = components.iter().map(|name| format!("`{name}`")).collect();
+    let mut text = format!("{} is missing, for {}: {}", tool.tool, names.join(", "), tool.why);
+    for (index, command) in tool.get.iter().enumerate() {
+        text.push_str(&format!("\n  {} {command}", if index == 0 { "get it:" } else { "or:    " }));
+    }
+    text
+}
+
+fn document(made: &Made) -> Value {
+    let mut document = json!({ "name": made.component, "file": Path::new(&made.source) });
+    let mut put = |key: &str, value: Value| document[key] = value;
+    match &made.outcome {
+        Outcome::Unchanged { bytes } => {
+            put("state", "unchanged".into());
+            put("bytes", (*bytes).into());
+        }
+        Outcome::Built { bytes, took } => {
+            put("state", "built".into());
+            put("bytes", (*bytes).into());
+            put("took_ms", u64::try_from(took.as_millis()).unwrap_or(u64::MAX).into());
+        }
+        Outcome::Left => put("state", "left".into()),
+        Outcome::Failed(error) => {
+            put("state", "failed".into());
+            put("error", in_short(error).into());
+            if let BuildError::Tool { output, .. } = error {
+                put("output", output.as_str().into());
+            }
+            if let BuildError::Missing(missing) = error {
+                put("missing", json!(missing));
+            }
+        }
+    }
+    document
+}
