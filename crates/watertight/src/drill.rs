@@ -18,6 +18,7 @@ use std::{
 };
 
 use http::StatusCode;
+use tokio::runtime::{Builder, Runtime};
 use watertight_model::{
     app::{App, Lifetime, Wall},
     drill::{Expectation, Held as Growth, Report, Route},
@@ -100,6 +101,12 @@ const REHEARSAL: Duration = Duration::from_secs(1);
 /// How long all may take to be quiet again.
 const SETTLE: Duration = Duration::from_secs(3);
 
+/// How long a thread of [`runtime`] that has nothing to do stays for more.
+const IDLE: Duration = Duration::from_millis(50);
+
+/// How long the number of threads must have stood still before it is taken for what there is without load: idle ones have ended by then.
+const STILL: Duration = Duration::from_millis(250);
+
 /// How often progress is told.
 const TELL_EVERY: Duration = Duration::from_millis(100);
 
@@ -109,7 +116,8 @@ const MAPPINGS_SLACK: u64 = 128;
 const THREADS_SLACK: u64 = 2;
 
 impl Drill {
-    /// Carries the drill out on a node that does nothing else, and whose events go to `witness`. It ends without faults.
+    /// Carries the drill out on a node that does nothing else, and whose events go to `witness`. It ends without faults. On another
+    /// runtime than [`runtime`], threads that the runtime keeps for later count as leaked.
     ///
     /// # Errors
     /// When there is nothing to drill.
@@ -183,13 +191,21 @@ impl Count {
         Ok(Self { cells, held: Held::now()? })
     }
 
-    /// The count once nothing is on its way out any more: as little as before, or after a while whatever it is.
+    /// The count once nothing is on its way out any more, or after a while whatever it is. With a count from before, it is waited until
+    /// there is as little again; without one, until no thread has ended for a while: what idles must not hide what leaks later.
     async fn settled(node: &Node, before: Option<Self>) -> io::Result<Self> {
         let until = Instant::now() + SETTLE;
+        let (mut threads, mut since) = (0, Instant::now());
         loop {
             let now = Self::now(node)?;
-            let grown = before.map_or(now.cells > 0, |before| now.growth(before).iter().any(Growth::leaked));
-            if !grown || Instant::now() >= until {
+            if now.held.threads != threads {
+                (threads, since) = (now.held.threads, Instant::now());
+            }
+            let busy = match before {
+                Some(before) => now.growth(before).iter().any(Growth::leaked),
+                None => now.cells > 0 || since.elapsed() < STILL,
+            };
+            if !busy || Instant::now() >= until {
                 return Ok(now);
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -207,6 +223,14 @@ impl Count {
             growth("rss-kib", then.rss_kib, now.rss_kib, RSS_SLACK_KIB),
         ]
     }
+}
+
+/// A runtime for a drill: of one thread, with others for files that end as soon as they idle, so that those which do not end are seen.
+///
+/// # Errors
+/// When the system refuses.
+pub fn runtime() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().thread_keep_alive(IDLE).build()
 }
 
 /// A witness for an app's node, as the sink of its events.

@@ -43,7 +43,7 @@ pub(crate) fn drill(args: &args::Drill) -> Result<u8, Failure> {
     let cache = CompileCache::open(&super::cache_folder(args.cache.clone())?)?;
     let node = checked.compile(cache, &checked.all_roots(), &progress)?;
     let witness = drill::witness(node.app());
-    let report = super::runtime()?.block_on(async {
+    let report = drill::runtime()?.block_on(async {
         let node = node.start(None, Arc::clone(&witness) as Arc<dyn EventSink>)?;
         let mut bar = Bar::default();
         let report = drill.run(&node, &witness, |progress| bar.show(progress)).await?;
