@@ -54,7 +54,7 @@ exits! {
     NoCache = 73, "no-cache", "The folder of the compile cache cannot be used.";
     NoOutput = 74, "no-output", "The output cannot be written, as when the disk is full. A reader that goes away is no error.";
     NotReloaded = 75, "not-reloaded", "`reload`: the app is sound, but its workers could not start, or the node is stopping; what was in place before serves on.";
-    AppDown = 76, "app-down", "A worker: the app gave up on its residents. Another one takes its place.";
+    AppDown = 76, "app-down", "A worker, or `serve --workers 0`: the app gave up on its residents. Another worker takes the place of one; nothing that of one process.";
     BadTls = 78, "bad-tls", "The TLS certificate or its key cannot be used.";
     Deadline = 124, "deadline", "`run`: the call did not end within its deadline or its cpu budget.";
     Interrupted = 130, "interrupted", "`run`, `build`: it was interrupted by SIGINT (Ctrl-C).";

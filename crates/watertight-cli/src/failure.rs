@@ -227,6 +227,7 @@ impl From<AloneError> for Failure {
         match error {
             AloneError::Node(error) => error.into(),
             AloneError::Serve(error) => error.into(),
+            AloneError::Down(_) => Self::new(Exit::AppDown, error.to_string()),
             AloneError::Io(error) => error.into(),
         }
     }

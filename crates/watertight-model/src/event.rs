@@ -46,6 +46,9 @@ pub enum Event {
         component: ComponentId,
         /// Why.
         end: CellEnd,
+        /// The fault that was injected into the call that it failed in.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        injected: Option<FaultKind>,
         /// What it used. What it held is gone with it, but for the peak of its memory.
         usage: CellUsage,
     },
@@ -145,7 +148,7 @@ pub struct Call {
     pub fallback: Option<Outcome>,
     /// What the caller got of it.
     pub seen: Seen,
-    /// What a drill did to it.
+    /// The fault that was injected into it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub injected: Option<FaultKind>,
 }
@@ -178,7 +181,7 @@ pub struct Root {
     pub duration: Duration,
     /// How it ended.
     pub outcome: Outcome,
-    /// What a drill did to it.
+    /// The fault that was injected into it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub injected: Option<FaultKind>,
 }
@@ -198,6 +201,9 @@ pub struct Failure {
     pub detail: String,
     /// Whether the cell was the root of its call tree: who started that call is told by its answer, too.
     pub root: bool,
+    /// The fault that was injected into the call that it failed in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub injected: Option<FaultKind>,
 }
 
 /// Where a postmortem lies.

@@ -11,6 +11,7 @@ use crate::{
     app::Component,
     budget::ByteSize,
     failure::{Blame, CallError, FailureKind},
+    fault::FaultKind,
     usage::CellUsage,
 };
 
@@ -91,6 +92,9 @@ pub struct Reason {
     pub next: Option<String>,
     /// Whether the same call could succeed in a fresh cell.
     pub retry: bool,
+    /// The fault that was injected into the call, by a drill or on the running node: `trap`, `oom`, `spin`, `delay`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub injected: Option<String>,
 }
 
 /// The component that failed.
@@ -235,9 +239,9 @@ pub struct Use {
 }
 
 impl Reason {
-    /// Of a failure of this component.
+    /// Of a failure of this component, into whose call a fault may have been injected.
     #[must_use]
-    pub fn new(error: &CallError, component: &Component) -> Self {
+    pub fn new(error: &CallError, component: &Component, injected: Option<FaultKind>) -> Self {
         let blame = match error.kind.blame() {
             Blame::Caller => "caller",
             Blame::Callee => "callee",
@@ -249,7 +253,9 @@ impl Reason {
             kind: error.kind.name().to_owned(),
             blame: blame.to_owned(),
             detail: error.detail.clone(),
-            next: next_step(error.kind, component),
+            // A fault that was injected says nothing of the limits.
+            next: if injected.is_some() { None } else { next_step(error.kind, component) },
+            injected: injected.map(|fault| fault.name().to_owned()),
             retry: error.kind.retry(),
         }
     }

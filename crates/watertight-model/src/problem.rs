@@ -65,6 +65,8 @@ codes! {
     OverlappingDirs = "overlapping-dirs",
     /// The same entry twice.
     Repeated = "repeated",
+    /// A function that has no error to return, and no word on what its caller gets instead.
+    OnlyTrap = "only-trap",
     /// Not a fault that can be injected.
     BadFault = "bad-fault",
     /// Not an expectation of a drill.

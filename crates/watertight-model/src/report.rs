@@ -1,6 +1,6 @@
 //! What `check` says of a sound app, by names instead of indices: for JSON, and for whoever lays it out as text.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use crate::{
     app::{
@@ -9,6 +9,7 @@ use crate::{
     blast::{Blast, Reach},
     breaker::BreakerSpec,
     budget::Budget,
+    problem::{Code, Problem},
     supervision::{Intensity, Limits, Member, Residence, Strategy, limits},
 };
 
@@ -29,8 +30,6 @@ pub struct Report {
     pub supervision: Option<SupervisionReport>,
     /// If a component fails, who fails with it; what it can reach.
     pub blast: Blast,
-    /// What is sound but worth knowing.
-    pub notes: Vec<String>,
 }
 
 /// A component as `check` shows it.
@@ -56,6 +55,8 @@ pub struct ComponentReport {
     pub budget: Budget,
     /// How its residents are kept, if it has any.
     pub residence: Option<Residence>,
+    /// Whether the node has them once, and not each worker.
+    pub for_the_node: bool,
 }
 
 /// Who restarts an app's residents, as `check` shows it.
@@ -158,7 +159,6 @@ impl Report {
                 .collect(),
             supervision: supervision_report(app),
             blast: Blast::of(app),
-            notes: app.edges.iter().flat_map(|edge| notes(app, edge)).collect(),
         }
     }
 }
@@ -175,6 +175,7 @@ fn component_report(app: &App, component: &Component) -> ComponentReport {
         grants: Reach::of(&component.grants),
         budget: component.budget.clone(),
         residence: component.is_resident().then(|| component.residence.clone()),
+        for_the_node: component.is_for_the_node(),
     }
 }
 
@@ -251,32 +252,47 @@ pub fn sees(app: &App, function: &Function) -> String {
     retry.into_iter().chain(fallback).chain([last]).collect::<Vec<_>>().join(", then ")
 }
 
-/// Functions of which a failure takes the caller down, without the manifest having said so.
-fn notes(app: &App, edge: &Edge) -> Vec<String> {
+/// Functions of which a failure takes the caller down, without the manifest having said so: one warning for an edge, or two.
+#[must_use]
+pub fn warnings(app: &App) -> Vec<Problem> {
+    app.edges.iter().flat_map(|edge| warnings_of(app, edge)).collect()
+}
+
+fn warnings_of(app: &App, edge: &Edge) -> impl Iterator<Item = Problem> + use<> {
     let (importer, exporter) = (&app.component(edge.importer).name, &app.component(edge.exporter).name);
-    let unmapped = edge.functions.iter().filter_map(|function| Some((function, function.unmapped_error.as_ref()?)));
-    let unmapped = unmapped.map(|(function, error)| {
-        format!(
-            "`{}` of {} returns an error of type `{error}`, which no failure can be turned into: if `{exporter}` fails in it, `{importer}` \
-             traps; a `return` of its edge says what it gets instead",
-            function.name, edge.import
-        )
-    });
-    let unmapped: Vec<_> = unmapped.collect();
-    let traps = |function: &&Function| {
-        function.on_failure == OnFailure::Trap && !function.said && function.unmapped_error.is_none()
-    };
-    let without: Vec<_> = edge.functions.iter().filter(traps).map(|function| format!("`{}`", function.name)).collect();
-    let without = (!without.is_empty()).then(|| {
-        format!(
-            "{} of {} {}, `{importer}` traps; a `return` of its edge says what it gets instead, and on-failure = \"trap\" that this is meant",
-            without.join(", "),
+    let key = format!("[component.{importer}.edge.\"{}\"]", edge.import);
+    let warning = |functions: &[String], why: String| {
+        let any = if functions.len() == 1 { "it" } else { "one of them" };
+        let message = format!(
+            "{} of {} {why}: if `{exporter}` fails in {any}, all that is possible is that `{importer}` traps too",
+            functions.join(", "),
             edge.import,
-            match without.len() {
-                1 => format!("has no error to return: if `{exporter}` fails in it"),
-                _ => format!("have no error to return: if `{exporter}` fails in one of them"),
-            },
-        )
-    });
-    unmapped.into_iter().chain(without).collect()
+        );
+        let help = format!(
+            "say what `{importer}` gets instead, with on-failure = {{ return = '…' }} or {{ fallback = \"…\" }},\n\
+             or that a trap is meant, with on-failure = \"trap\", for the edge or one function, under\n{key}"
+        );
+        (!functions.is_empty()).then(|| Problem::warning(Code::OnlyTrap, message).help(help))
+    };
+    let traps = |function: &&Function| function.on_failure == OnFailure::Trap && !function.said;
+    let named = |function: &Function| format!("`{}`", function.name);
+    let mut unmapped: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    let mut without = Vec::new();
+    for function in edge.functions.iter().filter(traps) {
+        match &function.unmapped_error {
+            Some(error) => unmapped.entry(error).or_default().push(named(function)),
+            None => without.push(named(function)),
+        }
+    }
+    let (has, returns) =
+        (|count| if count == 1 { "has" } else { "have" }, |count| if count == 1 { "returns" } else { "return" });
+    let mut found: Vec<_> = unmapped
+        .iter()
+        .filter_map(|(error, functions)| {
+            let returns = returns(functions.len());
+            warning(functions, format!("{returns} an error of type `{error}`, which no failure can be turned into"))
+        })
+        .collect();
+    found.extend(warning(&without, format!("{} no error to return", has(without.len()))));
+    found.into_iter()
 }

@@ -244,11 +244,14 @@ impl Line<'_> {
             Event::CellStarted { cell, component } => {
                 write!(self.text, "cell {} of {} started", cell.0, self.names.component(*component))
             }
-            Event::CellEnded { cell, component, end, usage } => {
+            Event::CellEnded { cell, component, end, injected, usage } => {
                 let name = self.names.component(*component);
                 match end {
                     CellEnd::Done => write!(self.text, "cell {} of {name} ended", cell.0)?,
                     CellEnd::Ejected(kind) => write!(self.text, "cell {} of {name} ejected: {kind}", cell.0)?,
+                }
+                if let Some(fault) = injected {
+                    write!(self.text, " (injected: {fault})")?;
                 }
                 let (cpu, memory) = (Took(usage.cpu), Size(usage.memory_peak_bytes));
                 self.toned(Tone::Dim, format_args!(", used {cpu} of cpu and up to {memory}"))
@@ -318,7 +321,11 @@ impl Line<'_> {
 
     fn failure(&mut self, failure: &Failure) -> fmt::Result {
         let name = self.names.component(failure.component).to_owned();
-        self.toned(Tone::Bad, format_args!("{name} failed: {}: {}", failure.kind, clean(&failure.detail)))
+        self.toned(Tone::Bad, format_args!("{name} failed: {}: {}", failure.kind, clean(&failure.detail)))?;
+        match failure.injected {
+            Some(fault) => write!(self.text, "; injected: {fault}"),
+            None => Ok(()),
+        }
     }
 
     fn held_back(&mut self, at: SystemTime, component: ComponentId, count: u64) -> fmt::Result {
@@ -393,9 +400,9 @@ impl Line<'_> {
             Outcome::Cancelled => write!(self.text, "{what} cut off by its caller after {took}"),
             Outcome::Failed(kind) => {
                 self.toned(Tone::Bad, format_args!("{what} failed after {took}: {kind}"))?;
-                // What a drill did says nothing of the limits.
+                // A fault that was injected says nothing of the limits.
                 match (injected, callee.and_then(|callee| advice(kind, callee))) {
-                    (Some(fault), _) => write!(self.text, "; a drill injected {fault}"),
+                    (Some(fault), _) => write!(self.text, "; injected: {fault}"),
                     (None, Some(advice)) => write!(self.text, "; {advice}"),
                     (None, None) => Ok(()),
                 }

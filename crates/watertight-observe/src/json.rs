@@ -111,7 +111,7 @@ impl Named<'_> {
                 map.serialize_entry("cell", cell)?;
                 map.serialize_entry("component", names.component(*component))
             }
-            Event::CellEnded { cell, component, end, usage } => {
+            Event::CellEnded { cell, component, end, injected: fault, usage } => {
                 map.serialize_entry("event", "cell-ended")?;
                 map.serialize_entry("cell", cell)?;
                 map.serialize_entry("component", names.component(*component))?;
@@ -119,6 +119,7 @@ impl Named<'_> {
                 map.serialize_entry("memory_peak_bytes", &usage.memory_peak_bytes)?;
                 map.serialize_entry("log_bytes", &usage.log_bytes)?;
                 map.serialize_entry("log_dropped_bytes", &usage.log_dropped_bytes)?;
+                injected(map, *fault)?;
                 match end {
                     CellEnd::Done => map.serialize_entry("end", "done"),
                     CellEnd::Ejected(failure) => {
@@ -140,7 +141,8 @@ impl Named<'_> {
                 map.serialize_entry("component", names.component(failure.component))?;
                 map.serialize_entry("failure", &failure.kind)?;
                 map.serialize_entry("blame", &failure.kind.blame())?;
-                map.serialize_entry("detail", &failure.detail)
+                map.serialize_entry("detail", &failure.detail)?;
+                injected(map, failure.injected)
             }
             Event::Postmortem(postmortem) => {
                 map.serialize_entry("event", "postmortem")?;

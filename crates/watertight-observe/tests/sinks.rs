@@ -128,7 +128,15 @@ fn events() -> Vec<Event> {
         Change::GaveUp { end: End::Failed(FailureKind::Trap), intensity, rest }
     };
     let failure = |kind, detail: &str, root| {
-        Event::Failure(Failure { tree: Some(TreeId(7)), cell, component, kind, detail: detail.to_owned(), root })
+        Event::Failure(Failure {
+            tree: Some(TreeId(7)),
+            cell,
+            component,
+            kind,
+            detail: detail.to_owned(),
+            root,
+            injected: None,
+        })
     };
     vec![
         Event::CellStarted { cell, component },
@@ -139,8 +147,14 @@ fn events() -> Vec<Event> {
         root(Outcome::Ok),
         root(Outcome::Failed(FailureKind::Trap)),
         root(Outcome::Failed(FailureKind::QueueFull)),
-        Event::CellEnded { cell, component, end: CellEnd::Done, usage },
-        Event::CellEnded { cell, component, end: CellEnd::Ejected(FailureKind::StackOverflow), usage },
+        Event::CellEnded { cell, component, end: CellEnd::Done, injected: None, usage },
+        Event::CellEnded {
+            cell,
+            component,
+            end: CellEnd::Ejected(FailureKind::StackOverflow),
+            injected: Some(FaultKind::Delay),
+            usage,
+        },
         Event::LogCut { cell, component, bytes: 3_400_000 },
         failure(FailureKind::Trap, "wasm trap: integer divide by zero \u{1b}[2J", true),
         failure(FailureKind::Memory, "it asked for more than its 8MiB of memory: raise the budget", false),
@@ -286,7 +300,7 @@ fn what_a_drill_did_is_named_in_place_of_the_limit_to_raise() {
     lines.flush();
     drop((log, lines));
     let said = String::from_utf8(receiver.into_iter().flatten().collect()).expect("both are text");
-    assert!(said.contains("web failed after 2.0 ms: deadline; a drill injected delay"), "{said}");
+    assert!(said.contains("web failed after 2.0 ms: deadline; injected: delay"), "{said}");
     assert!(said.contains("\"outcome\":\"ok\",\"injected\":\"delay\""), "{said}");
 }
 

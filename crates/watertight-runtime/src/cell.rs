@@ -23,6 +23,7 @@ use watertight_model::{
     app::{App, Component, ComponentId, Lifetime},
     event::{CellEnd, CellId, Denial, Event, EventSink, Failure, LogStream},
     failure::{CallError, FailureKind},
+    fault::FaultKind,
     supervision::End,
 };
 
@@ -68,6 +69,8 @@ pub struct CellCore<T: CellData> {
     denied: Vec<String>,
     /// What a drill does to the next call.
     pub(crate) sabotage: Option<Sabotage>,
+    /// The fault that was injected into the call that runs.
+    pub(crate) injected: Option<FaultKind>,
 }
 
 /// Denials that one cell reports, so that a guest cannot flood the log with new ones.
@@ -121,6 +124,7 @@ impl<T: CellData> CellCore<T> {
             cut: component.is_resident().then(Arc::default),
             denied: Vec::new(),
             sabotage: None,
+            injected: None,
         }
     }
 
@@ -178,6 +182,7 @@ impl<T: CellData> CellCore<T> {
                 kind: error.kind,
                 detail: error.detail.clone(),
                 root: tree.is_some_and(|tree| tree.root == self.component),
+                injected: self.injected,
             }));
         }
     }
@@ -453,7 +458,7 @@ impl<T: CellData> Cell<T> {
 
     /// Has the next call fail.
     pub(crate) fn sabotage(&mut self, sabotage: Sabotage) {
-        self.store.data_mut().core_mut().sabotage = Some(sabotage);
+        sabotage.mark(self.store.data_mut().core_mut());
     }
 
     fn is_sabotaged(&self) -> bool {
@@ -477,6 +482,9 @@ impl<T: CellData> Cell<T> {
 
     fn left<R>(&mut self, result: wasmtime::Result<R>) -> Result<R, CallError> {
         self.entered = false;
+        if result.is_ok() {
+            self.store.data_mut().core_mut().injected = None;
+        }
         result.map_err(|error| self.fail(&error))
     }
 
@@ -498,6 +506,7 @@ impl<T: CellData> Drop for Cell<T> {
     fn drop(&mut self) {
         let core = self.store.data_mut().core_mut();
         let (proxies, events) = (std::mem::take(&mut core.proxies), Arc::clone(&core.events));
+        let injected = core.injected.filter(|_| self.end != CellEnd::Done);
         let outlives_trees = self.spec().lifetime == Lifetime::Resident;
         if (outlives_trees || !proxies.is_empty())
             && let Some(app) = self.app.upgrade()
@@ -512,7 +521,7 @@ impl<T: CellData> Drop for Cell<T> {
             let (cell, component, bytes) = (self.id, self.component, usage.log_dropped_bytes);
             events.emit(Event::LogCut { cell, component, bytes });
         }
-        events.emit(Event::CellEnded { cell: self.id, component: self.component, end: self.end, usage });
+        events.emit(Event::CellEnded { cell: self.id, component: self.component, end: self.end, injected, usage });
     }
 }
 
@@ -549,6 +558,7 @@ fn settle<T: CellData>(
             crossings: tree.as_deref().and_then(|tree| tree.crossings.as_ref()),
             load: app.component(spec.id).gate.load(),
             cpu: core.cpu.spent(),
+            injected: core.injected,
             store,
         });
     }

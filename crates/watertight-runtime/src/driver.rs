@@ -458,6 +458,7 @@ async fn call<T: CellData>(
         Ok(()) => function.call_concurrent(accessor, instance, arguments).await.and_then(|mut results| {
             let account = accessor.with(|mut access| Arc::clone(access.data_mut().core().account()));
             results.charge(&account)?;
+            accessor.with(|mut access| access.data_mut().core_mut().injected = None);
             Ok(results)
         }),
         Err(error) => Err(error),

@@ -108,7 +108,7 @@ pub(crate) fn budget(kind: FailureKind, component: &Component) -> CallError {
             let limit = Limit { concurrency: spent.concurrency, queue: spent.queue };
             return turned_away(kind, name, limit, &format!("component.{name}.budget"));
         }
-        FailureKind::Injected => "a drill made it fail".to_owned(),
+        FailureKind::Injected => "it was made to fail by an injected fault".to_owned(),
         FailureKind::DeadHandle => "the cell that made this resource is gone".to_owned(),
         FailureKind::Down => "it was stopped in the middle of the call".to_owned(),
         FailureKind::Trap

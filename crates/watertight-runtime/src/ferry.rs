@@ -73,6 +73,7 @@ impl FarCall {
             Some(Sabotage::Spin) => 1,
             Some(Sabotage::BreakOff(FailureKind::Memory)) => 2,
             Some(Sabotage::BreakOff(_)) => 3,
+            Some(Sabotage::Late) => 4,
         }
     }
 
@@ -83,6 +84,7 @@ impl FarCall {
             1 => Some(Some(Sabotage::Spin)),
             2 => Some(Some(Sabotage::BreakOff(FailureKind::Memory))),
             3 => Some(Some(Sabotage::BreakOff(FailureKind::Trap))),
+            4 => Some(Some(Sabotage::Late)),
             _ => None,
         }
     }

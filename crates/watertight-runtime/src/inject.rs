@@ -16,7 +16,7 @@ use wasmtime::{AsContextMut, UpdateDeadline, component::Accessor};
 use watertight_model::{
     app::{App, Component},
     failure::{CallError, FailureKind},
-    fault::{Fault, FaultPlan, Stream},
+    fault::{Fault, FaultKind, FaultPlan, Stream},
 };
 
 use crate::{
@@ -107,6 +107,8 @@ pub(crate) enum Sabotage {
     BreakOff(FailureKind),
     /// It runs until it is stopped.
     Spin,
+    /// Its call begins late, which is all.
+    Late,
 }
 
 /// Does the part of a fault that comes before the call, and says what is to be done to the cell.
@@ -119,14 +121,14 @@ pub(crate) async fn begin(fault: Fault, callee: &Component, deadline: Moment) ->
         Fault::Delay(time) => {
             let over = Moment::now().plus(time);
             tokio::time::sleep_until(over.min(deadline).instant().into()).await;
-            if over < deadline { Ok(None) } else { Err(failure::budget(FailureKind::Deadline, callee)) }
+            if over < deadline { Ok(Some(Sabotage::Late)) } else { Err(failure::budget(FailureKind::Deadline, callee)) }
         }
     }
 }
 
-/// A drill broke off a guest.
+/// A fault broke off a guest.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("a drill made it fail with {kind}")]
+#[error("it was made to fail with {kind}")]
 pub(crate) struct Injected {
     pub(crate) kind: FailureKind,
 }
@@ -143,19 +145,21 @@ pub(crate) async fn strike<T: CellData>(mut store: impl AsContextMut<Data = T>) 
                 turn(store.data_mut().core_mut())?.await;
             }
         }
-        None => {}
+        Some(Sabotage::Late) | None => {}
     }
     Ok(())
 }
 
 /// As [`strike`], on the engine with component-model async, where other calls may be running in the cell.
 pub(crate) async fn strike_within<T: CellData>(accessor: &Accessor<T>, sabotage: Sabotage) -> wasmtime::Result<()> {
+    accessor.with(|mut access| sabotage.mark(access.data_mut().core_mut()));
     match sabotage {
+        Sabotage::Late => {}
         Sabotage::BreakOff(_) => accessor.with(|mut access| {
-            access.data_mut().core_mut().sabotage = Some(sabotage);
             access.as_context_mut().set_epoch_deadline(0);
         }),
         Sabotage::Spin => loop {
+            accessor.with(|mut access| access.data_mut().core_mut().sabotage = None);
             accessor.with(|mut access| turn(access.data_mut().core_mut()))?.await;
         },
     }
@@ -178,12 +182,28 @@ fn turn<T: CellData>(core: &mut CellCore<T>) -> wasmtime::Result<impl Future<Out
 }
 
 impl Sabotage {
+    /// The fault that it comes of.
+    const fn fault(self) -> FaultKind {
+        match self {
+            Self::BreakOff(FailureKind::Memory) => FaultKind::Oom,
+            Self::BreakOff(_) => FaultKind::Trap,
+            Self::Spin => FaultKind::Spin,
+            Self::Late => FaultKind::Delay,
+        }
+    }
+
+    /// Has a cell's next call suffer this, and its events say so.
+    pub(crate) fn mark<T: CellData>(self, core: &mut CellCore<T>) {
+        core.injected = Some(self.fault());
+        core.sabotage = Some(self).filter(|sabotage| *sabotage != Self::Late);
+    }
+
     /// What the guest breaks off with.
     pub(crate) fn error(self) -> wasmtime::Error {
         match self {
             Self::BreakOff(kind) => Injected { kind }.into(),
             // It is stopped by its budgets.
-            Self::Spin => Interrupted { kind: FailureKind::Cpu }.into(),
+            Self::Spin | Self::Late => Interrupted { kind: FailureKind::Cpu }.into(),
         }
     }
 }

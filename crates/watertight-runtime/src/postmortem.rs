@@ -25,6 +25,7 @@ use watertight_model::{
     app::{App, Component, ComponentId, EdgeId, FunctionId, Sources},
     event::{CellId, Outcome, TreeId},
     failure::{CallError, FailureKind},
+    fault::FaultKind,
     postmortem::{
         AppName, Core, Crossing as Told, Fused, Limit, MAX_LOG_BYTES, MAX_VALUE_BYTES, Reason, Report, SCHEMA,
         StackFrame, Suspect, Use,
@@ -58,6 +59,7 @@ pub struct Remains {
     used: Use,
     log: Vec<u8>,
     core: Result<Vec<u8>, String>,
+    injected: Option<FaultKind>,
 }
 
 /// The call tree that a failed cell served.
@@ -109,6 +111,8 @@ pub(crate) struct Body<'a, T: 'static> {
     /// Calls that run, and wait.
     pub(crate) load: (u32, u32),
     pub(crate) cpu: Duration,
+    /// The fault that was injected into the call that it failed in.
+    pub(crate) injected: Option<FaultKind>,
 }
 
 impl Archive {
@@ -160,6 +164,7 @@ impl Archive {
             used,
             log,
             core,
+            injected: body.injected,
             archive: Arc::clone(self),
         });
     }
@@ -226,7 +231,7 @@ impl Remains {
             watertight: env!("CARGO_PKG_VERSION").to_owned(),
             wasmtime: WASMTIME.to_owned(),
             app: AppName { name: archive.app.name.clone(), version: archive.app.version.clone() },
-            failure: Reason::new(&self.error, spec),
+            failure: Reason::new(&self.error, spec, self.injected),
             component: Suspect {
                 name: spec.name.clone(),
                 source: spec.source.to_string_lossy().into_owned(),

@@ -3,7 +3,7 @@
 //! A reload starts the new version beside the old one, on the same socket; then the old one drains.
 
 use std::{
-    future::Future,
+    future::{Future, pending},
     io,
     net::TcpListener,
     pin::pin,
@@ -12,7 +12,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::task::JoinSet;
+use tokio::{sync::Notify, task::JoinSet};
 use watertight_ingress::{Drained, HttpConfig};
 use watertight_model::{app::App, event::EventSink};
 use watertight_observe::Tally;
@@ -21,7 +21,7 @@ use crate::{
     CompiledNode, Node,
     admin::{AdminSocket, Steward},
     faults::{FaultBoard, FaultOrders, FaultsError, FaultsStatus, FaultsWanted, RejectFaults, Spread},
-    node::NodeError,
+    node::{AppDown, NodeError},
     reload::{ReadAnew, ReloadError, ReloadHandle, Reloaded, Reloads},
     serve::{ServeError, Server, TlsFiles},
     signals::{Signals, StopSignal, StopSignals},
@@ -62,6 +62,9 @@ pub enum AloneError {
     /// The app cannot be served.
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// The app gave up on its residents. Nobody starts it again.
+    #[error(transparent)]
+    Down(#[from] AppDown),
     /// The system refuses.
     #[error("cannot serve: {0}")]
     Io(#[from] io::Error),
@@ -90,6 +93,7 @@ impl<X: Send + 'static> Alone<X> {
         let office = Office { about: about.clone(), shown, reload, faults: faults.clone() };
         let playing = Mutex::new(Some(first));
         let leaving = Mutex::new(JoinSet::new());
+        let renewed = Notify::new();
         ready();
         let mut generation = 1;
         let reloading = reloads.work(&read, &*news, async |_, node| {
@@ -100,6 +104,7 @@ impl<X: Send + 'static> Alone<X> {
             about.renew(&app);
             next.watch.set_faults(faults.orders().as_ref());
             office.shown.0.lock().push(next.watched());
+            renewed.notify_one();
             if let Some(last) = playing.lock().replace(next) {
                 let shown = Arc::clone(&office.shown.0);
                 leaving.lock().spawn(async move {
@@ -111,14 +116,33 @@ impl<X: Send + 'static> Alone<X> {
             }
             Ok(generation)
         });
-        tokio::select! {
+        let down = tokio::select! {
             never = pin!(reloading) => never,
             never = pin!(faults.mind()) => never,
             never = pin!(answer(admin, office.clone())) => never,
-            _ = signals.stop.next() => {}
-        }
+            down = down(&office.shown, &renewed) => Some(down),
+            _ = signals.stop.next() => None,
+        };
         let (playing, leaving) = (playing.lock().take(), std::mem::take(&mut *leaving.lock()));
-        Ok(end(playing, leaving, signals.stop).await)
+        let drained = end(playing, leaving, signals.stop).await;
+        down.map_or(Ok(drained), |down| Err(down.into()))
+    }
+}
+
+/// Waits until the version that serves gives up on its residents.
+async fn down(shown: &Shown, renewed: &Notify) -> AppDown {
+    loop {
+        let running = shown.0.lock().last().and_then(|watched| watched.watch.running.running());
+        let down = async {
+            match &running {
+                Some(running) => AppDown::wait(running).await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            down = down => return down,
+            () = renewed.notified() => {}
+        }
     }
 }
 

@@ -69,6 +69,14 @@ pub struct Node {
 #[error("{0}")]
 pub struct AppDown(String);
 
+impl AppDown {
+    pub(crate) async fn wait(running: &RunningApp<HostCell>) -> Self {
+        running.down().await;
+        let reason = running.health().into_iter().find_map(|component| component.reason);
+        Self(reason.unwrap_or_else(|| "the app gave up".to_owned()))
+    }
+}
+
 /// Why an app does not run: everything that is wrong, as far as it could be looked at.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
@@ -267,9 +275,7 @@ impl Node {
     /// Waits until the app has given up on its residents, by the `intensity` that its manifest gives it, and says why. Calls that
     /// need none of them go on; the others fail. Without that key this never ends.
     pub async fn down(&self) -> AppDown {
-        self.running.down().await;
-        let reason = self.health().into_iter().find_map(|component| component.reason);
-        AppDown(reason.unwrap_or_else(|| "the app gave up".to_owned()))
+        AppDown::wait(&self.running).await
     }
 
     /// How each component is: where its residents are, and what became of those before.

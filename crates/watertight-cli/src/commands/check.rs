@@ -7,7 +7,12 @@ mod text;
 use std::sync::Arc;
 
 use watertight::{AppSource, CheckedApp, CompileCache, PoolPlan};
-use watertight_model::{event::NoSink, picture, problem::Problem, report::Report};
+use watertight_model::{
+    event::NoSink,
+    picture,
+    problem::Problem,
+    report::{self, Report},
+};
 
 use crate::{
     args::{CacheDir, Check, CheckFormat},
@@ -23,7 +28,11 @@ pub(crate) fn check(args: Check) -> Result<(), Failure> {
         .map_err(Failure::from)
         .and_then(|checked| Ok((start(&checked, args.cache)?, Report::of(&checked.app), checked)));
     match looked_at {
-        Ok((pools, report, checked)) => show(args.format, &checked, &report, &pools),
+        Ok((pools, report, checked)) => {
+            let mut problems = checked.warnings.clone();
+            problems.extend(report::warnings(&checked.app));
+            show(args.format, &checked, &problems, &report, &pools)
+        }
         Err(failure) => {
             if args.format == CheckFormat::Json {
                 terminal::print_json(&Answer::failed(&failure))?;
@@ -41,14 +50,19 @@ fn start(checked: &CheckedApp, cache: CacheDir) -> Result<Vec<PoolPlan>, Failure
     Ok(node.pools().to_vec())
 }
 
-fn show(format: CheckFormat, checked: &CheckedApp, report: &Report, pools: &[PoolPlan]) -> Result<(), Failure> {
+fn show(
+    format: CheckFormat,
+    checked: &CheckedApp,
+    problems: &[Problem],
+    report: &Report,
+    pools: &[PoolPlan],
+) -> Result<(), Failure> {
     if format != CheckFormat::Json {
-        terminal::tell(&failure::problems_text(&checked.warnings, Look::of_stderr()));
+        terminal::tell(&failure::problems_text(problems, Look::of_stderr()));
     }
     match format {
         CheckFormat::Text => terminal::print(&text::lay_out(report, pools)),
         CheckFormat::Json => {
-            let problems = &checked.warnings;
             terminal::print_json(&Answer { ok: true, problems, messages: &[], report: Some(report), pools })
         }
         CheckFormat::Dot => terminal::print(&picture::dot(&checked.app)),

@@ -58,7 +58,8 @@ component = "web"
 fn text_shows_components_edges_blast_radius_and_pools() {
     let app = large();
     let checked = run(&["check", app.text()]);
-    assert_eq!((checked.code, checked.stderr.as_str()), (Some(0), ""));
+    assert_eq!(checked.code, Some(0));
+    insta::assert_snapshot!("what_is_sound_and_yet_to_be_warned_of", checked.stderr);
     assert!(!checked.stdout.contains("hidden"), "values of the environment may be secrets");
     insta::assert_snapshot!(checked.stdout);
 }
@@ -68,7 +69,8 @@ fn json_has_the_same_for_machines() {
     let app = large();
     let checked = json(&["check", app.text(), "--format", "json"]);
     assert_eq!(checked["ok"], true);
-    assert_eq!(checked["problems"], Value::Array(Vec::new()));
+    let problems = checked["problems"].as_array().expect("a list");
+    assert!(problems.iter().all(|problem| problem["severity"] == "warning"), "{problems:?}");
     assert_eq!(checked["report"]["components"][2]["budget"]["memory_bytes"], 8 << 20);
     let edge = &checked["report"]["edges"][0];
     assert_eq!((&edge["deadline_ms"], &edge["limit"]["concurrency"]), (&300.0.into(), &8.into()));

@@ -191,3 +191,24 @@ async fn faults_of_a_component_that_a_reload_takes_away_lie_idle() {
     assert!(faults(runtime, &[]).stdout.contains("behaviour: error 100%  (not in this version of the app)"));
     server.stop();
 }
+
+#[tokio::test]
+async fn events_and_postmortems_say_that_a_failure_was_injected() {
+    let (app, runtime) = (site("ok"), tempfile::tempdir().expect("the temporary folder is writable"));
+    let folder = runtime.path().join("postmortems");
+    let folder = folder.to_str().expect("test paths are text");
+    for (fault, failure) in [("trap", "trap"), ("oom", "memory"), ("spin", "cpu")] {
+        let args = ["--workers", "1", "--verbose", "--postmortem-dir", folder];
+        let mut server = Server::start_in(app.path(), &args, runtime.path());
+        told(runtime.path(), &["set", &format!("behaviour: {fault} 100%")]);
+        assert_eq!(get(server.address, "/run/1").await.expect("it answers").0, 502);
+        for (kind, of) in [("failure", "behaviour"), ("cell-ended", "behaviour")] {
+            let event = server.next(kind, |event| event["component"] == of);
+            assert_eq!((&event["injected"], &event["failure"]), (&fault.into(), &failure.into()), "{event}");
+        }
+        server.stop();
+        let shown = ended(&mut watertight(&["postmortem", "show", "behaviour", "--postmortem-dir", folder]));
+        let said = format!("fault   {fault}, injected on purpose");
+        assert!(shown.stdout.contains(&said) && !shown.stdout.contains("  next  "), "{shown:?}");
+    }
+}

@@ -264,13 +264,18 @@ fn a_command_that_is_for_the_supervisor_says_so() {
     assert!(ended.stderr.contains("use `watertight serve`"), "{ended:?}");
 }
 
-#[tokio::test]
-async fn a_worker_whose_app_gave_up_on_its_residents_makes_room_for_another() {
+/// A site that is down once the one resident that it has has failed.
+fn gives_up() -> AppFolder {
     let manifest = "[app]\nname = \"site\"\nintensity = { max = 0 }\n\
                     [component.web]\nsource = \"http-behave.wasm\"\nuses = [\"behaviour\"]\n\
                     [component.behaviour]\nsource = \"trap.wasm\"\nlifetime = \"resident\"\nintensity = { max = 0 }\n\
                     [[trigger.http]]\nroute = \"/...\"\ncomponent = \"web\"\n";
-    let app = AppFolder::new(manifest, &["http-behave", "trap"]);
+    AppFolder::new(manifest, &["http-behave", "trap"])
+}
+
+#[tokio::test]
+async fn a_worker_whose_app_gave_up_on_its_residents_makes_room_for_another() {
+    let app = gives_up();
     let mut server = Server::start(app.path(), &["--workers", "1", "--verbose"]);
     let address = server.address;
     let server = tokio::task::spawn_blocking(move || {
@@ -289,4 +294,23 @@ async fn a_worker_whose_app_gave_up_on_its_residents_makes_room_for_another() {
     let server = server.await.expect("another worker starts");
     assert_eq!(get(address, "/idle").await.expect("it answers"), (200, "idle".to_owned()));
     server.stop();
+}
+
+#[tokio::test]
+async fn one_process_whose_app_gave_up_ends_and_says_why() {
+    let app = gives_up();
+    let mut command =
+        watertight(&["serve", app.text(), "--listen", "127.0.0.1:0", "--format", "json", "--workers", "0"]);
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let mut server = Server::from(&mut command);
+    assert_eq!(get(server.address, "/run/0").await.expect("it answers").0, 502);
+    let mut said = server.process.stderr.take().expect("it was piped");
+    let ended = tokio::task::spawn_blocking(move || {
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut said, &mut text).expect("it is text");
+        (server.wait().0.code(), text)
+    });
+    let (code, said) = ended.await.expect("it ends");
+    assert_eq!(code, Some(76), "{said}");
+    assert!(said.contains("the app gave up after 0 restarts"), "{said}");
 }

@@ -6,7 +6,8 @@ use watertight_model::{
     app::{App, Limit, OnFailure, Retry},
     breaker::{BreakerSpec, Trip},
     failure::FailureKind,
-    report::Report,
+    problem::Code,
+    report::{self, Report},
     supervision::Chance,
     value::Value,
 };
@@ -69,10 +70,15 @@ fn what_a_caller_sees_follows_from_the_types_where_the_manifest_says_nothing() {
             ("nothing", "TRAPS TOO"),
         ],
     );
-    let notes = Report::of(&app("", "")).notes;
-    insta::assert_snapshot!("notes_of_traps", notes.join("\n"));
+    let warnings = report::warnings(&app("", ""));
+    assert!(warnings.iter().all(|warning| !warning.is_error() && warning.code() == Code::OnlyTrap));
+    let told: Vec<_> = warnings
+        .iter()
+        .map(|warning| format!("{warning}\n{}", warning.next_step().expect("a warning names the next step")))
+        .collect();
+    insta::assert_snapshot!("warnings_of_traps", told.join("\n\n"));
     // Who says that a trap is meant is not told again.
-    assert!(Report::of(&app("on-failure = \"trap\"", "")).notes.is_empty());
+    assert!(report::warnings(&app("on-failure = \"trap\"", "")).is_empty());
 }
 
 #[test]

@@ -38,12 +38,6 @@ pub(super) fn lay_out(report: &Report, pools: &[PoolPlan]) -> String {
     report.blast.radii.iter().for_each(|radius| lay_out_radius(&mut out, radius));
     out.push_str("\nPools, in each worker process\n");
     pools.iter().for_each(|pool| lay_out_pool(&mut out, pool));
-    if !report.notes.is_empty() {
-        out.push_str("\nNotes\n");
-        for note in &report.notes {
-            let _ = writeln!(out, "  - {note}");
-        }
-    }
     out
 }
 
@@ -59,6 +53,13 @@ fn lay_out_component(out: &mut String, component: &ComponentReport) {
     };
     let _ = writeln!(out, "  {} ({})", component.name, component.source.display());
     field(out, "wall", &wall);
+    if component.lifetime == Lifetime::Resident && component.wall == Wall::Cell {
+        field(
+            out,
+            "scope",
+            if component.for_the_node { "node: once, called from every worker" } else { "worker: in each worker" },
+        );
+    }
     if !component.fused.is_empty() {
         field(out, "inside", &component.fused.join(", "));
     }

@@ -66,6 +66,9 @@ impl Page {
         let (name, app) = (clean(&report.component.name), clean(&report.app.name));
         self.line(format!("{name} of {app} failed: {}", clean(&failure.kind)));
         self.line(format!("  why     {}", clean(&failure.detail)));
+        if let Some(fault) = &failure.injected {
+            self.line(format!("  fault   {}, injected on purpose", clean(fault)));
+        }
         if let Some(at) = report.at() {
             self.line(format!("  where   {}", clean(&at.to_string())));
         }
