@@ -68,7 +68,7 @@ impl HostCell {
     }
 
     /// A place for one lookup of a name.
-    pub(crate) fn looking_up(&mut self) -> Option<Arc<()>> {
+    pub(crate) fn looking_up(&mut self) -> Result<Arc<()>, Spent> {
         self.recount_sockets();
         self.sockets.lookup()
     }

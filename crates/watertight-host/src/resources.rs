@@ -19,7 +19,7 @@ use watertight_runtime::HostResource;
 use crate::{
     filesystem::{STREAM_BYTES, entries::Entries},
     http::held::BODY_BYTES,
-    sockets::SOCKET_BYTES,
+    sockets::{SOCKET_BYTES, lookup::Lookup},
 };
 
 /// What the host keeps with one that was handed over, at most.
@@ -59,7 +59,7 @@ movable! {
     "wasi:filesystem/types/descriptor": filesystem::types::Descriptor,
     "wasi:filesystem/types/directory-entry-stream": Entries,
     "wasi:sockets/network/network": sockets::network::Network,
-    "wasi:sockets/ip-name-lookup/resolve-address-stream": sockets::ip_name_lookup::ResolveAddressStream,
+    "wasi:sockets/ip-name-lookup/resolve-address-stream": Lookup,
     "wasi:sockets/tcp/tcp-socket": sockets::tcp::TcpSocket,
     "wasi:sockets/udp/udp-socket": sockets::udp::UdpSocket,
     "wasi:sockets/udp/incoming-datagram-stream": sockets::udp::IncomingDatagramStream,

@@ -26,7 +26,7 @@ use parking_lot::Mutex;
 use wasmtime::component::{Linker, ResourceTable};
 use wasmtime_wasi::{
     WasiCtxBuilder,
-    p2::{TcpSocket as TcpSocket2, UdpSocket as UdpSocket2, bindings::sockets::ip_name_lookup::ResolveAddressStream},
+    p2::{TcpSocket as TcpSocket2, UdpSocket as UdpSocket2},
     sockets::{SocketAddrUse, TcpSocket as TcpSocket3, UdpSocket as UdpSocket3},
 };
 use watertight_model::{app::Component, budget::ByteSize, event::Denial, grant::SocketGrant};
@@ -37,6 +37,7 @@ use crate::{
     report::{Reporter, budget_of, list_with, quoted},
 };
 
+pub(crate) mod lookup;
 mod p2;
 mod p3;
 
@@ -77,7 +78,7 @@ pub(crate) struct Sockets {
     in_table: AtomicUsize,
     /// One clone for each outbound request in flight.
     requests: Arc<()>,
-    /// One clone for each lookup of a name that is waited for.
+    /// One clone for each lookup of a name that has not ended.
     lookups: Arc<()>,
     /// Streams that go on after their socket's handle is gone.
     streams: Mutex<Vec<Weak<()>>>,
@@ -105,11 +106,7 @@ impl Sockets {
     /// Counts the sockets that the guest holds handles to.
     pub(crate) fn recount(&self, table: &mut ResourceTable) {
         let sockets = table.iter_mut().filter(|entry| {
-            entry.is::<TcpSocket2>()
-                || entry.is::<UdpSocket2>()
-                || entry.is::<TcpSocket3>()
-                || entry.is::<UdpSocket3>()
-                || entry.is::<ResolveAddressStream>()
+            entry.is::<TcpSocket2>() || entry.is::<UdpSocket2>() || entry.is::<TcpSocket3>() || entry.is::<UdpSocket3>()
         });
         self.in_table.store(sockets.count(), Relaxed);
         // One that another cell gave this one may be too much: then nothing is made until there is room again.
@@ -163,9 +160,9 @@ impl Sockets {
         }
     }
 
-    /// A place for one lookup, kept until it is answered; `None`, reported, when the budget is spent.
-    pub(crate) fn lookup(&self) -> Option<Arc<()>> {
-        self.room().ok().map(|()| Arc::clone(&self.lookups))
+    /// A place for one lookup, kept until it ends; reported when the budget is spent.
+    pub(crate) fn lookup(&self) -> Result<Arc<()>, Spent> {
+        self.room().map(|()| Arc::clone(&self.lookups))
     }
 
     /// A place for one outbound request; `None`, reported, when the budget is spent.
@@ -399,7 +396,7 @@ mod tests {
         let sockets = Sockets::new(reporter, Arc::clone(&account));
         let stream = Arc::new(());
         sockets.outlives(&stream);
-        let lookups: Vec<_> = std::iter::from_fn(|| sockets.lookup()).collect();
+        let lookups: Vec<_> = std::iter::from_fn(|| sockets.lookup().ok()).collect();
         assert_eq!((lookups.len(), account.usage().memory_bytes), (2, 3 * SOCKET_BYTES as u64));
         assert_eq!(sockets.room(), Err(Spent::Memory));
         assert_eq!(recorder.remedies(), ["component.web.budget.memory = \"384KiB\""]);

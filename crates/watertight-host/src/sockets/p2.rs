@@ -1,5 +1,7 @@
 //! The functions of `wasi:sockets` 0.2 that count or check, and leave the work to wasmtime-wasi.
 
+use std::task::Poll;
+
 use wasmtime::{
     StoreContextMut,
     component::{Linker, Resource, ResourceType},
@@ -8,18 +10,21 @@ use wasmtime_wasi::{
     p2::{
         DynInputStream, DynOutputStream, Network, SocketResult, TcpSocket, UdpSocket,
         bindings::sockets::{
-            ip_name_lookup::{Host as _, ResolveAddressStream},
-            network::{ErrorCode, Host as _, IpAddressFamily},
+            network::{ErrorCode, Host as _, IpAddress, IpAddressFamily},
             tcp::HostTcpSocket,
             tcp_create_socket::Host as _,
             udp::HostUdpSocket,
             udp_create_socket::Host as _,
         },
+        subscribe,
     },
     sockets::{WasiSocketsCtxView, WasiSocketsView as _},
 };
 
-use super::Spent;
+use super::{
+    Spent,
+    lookup::{Failed, Lookup},
+};
 use crate::cell::HostCell;
 
 /// What `accept` returns: the socket and its two streams.
@@ -48,10 +53,33 @@ pub(super) fn link(linker: &mut Linker<HostCell>) -> wasmtime::Result<()> {
             })
         },
     )?;
-    linker.instance("wasi:sockets/ip-name-lookup@0.2.12")?.func_wrap(
+    let mut names = linker.instance("wasi:sockets/ip-name-lookup@0.2.12")?;
+    names.func_wrap(
         "resolve-addresses",
         |mut store: StoreContextMut<'_, HostCell>, (network, name): (Resource<Network>, String)| {
-            Ok((resolve(store.data_mut(), network, name)?,))
+            Ok((resolve(store.data_mut(), &network, name)?,))
+        },
+    )?;
+    names.resource("resolve-address-stream", ResourceType::host::<Lookup>(), |mut store, rep| {
+        let cell: &mut HostCell = store.data_mut();
+        cell.table.delete(Resource::<Lookup>::new_own(rep))?;
+        Ok(())
+    })?;
+    names.func_wrap(
+        "[method]resolve-address-stream.resolve-next-address",
+        |mut store: StoreContextMut<'_, HostCell>, (lookup,): (Resource<Lookup>,)| {
+            Ok((match store.data_mut().table.get_mut(&lookup)?.next() {
+                Poll::Pending => Err(ErrorCode::WouldBlock),
+                Poll::Ready(Ok(address)) => Ok(address.map(IpAddress::from)),
+                Poll::Ready(Err(Failed::Invalid)) => Err(ErrorCode::InvalidArgument),
+                Poll::Ready(Err(Failed::Unresolvable)) => Err(ErrorCode::NameUnresolvable),
+            },))
+        },
+    )?;
+    names.func_wrap(
+        "[method]resolve-address-stream.subscribe",
+        |mut store: StoreContextMut<'_, HostCell>, (lookup,): (Resource<Lookup>,)| {
+            Ok((subscribe(&mut store.data_mut().table, lookup)?,))
         },
     )?;
 
@@ -100,13 +128,18 @@ impl HostCell {
 
 fn resolve(
     cell: &mut HostCell,
-    network: Resource<Network>,
+    network: &Resource<Network>,
     name: String,
-) -> wasmtime::Result<Result<Resource<ResolveAddressStream>, ErrorCode>> {
+) -> wasmtime::Result<Result<Resource<Lookup>, ErrorCode>> {
+    // Who may look names up has one of these.
+    cell.table.get(network)?;
     if !cell.sockets.allows_name(&name) {
         return Ok(Err(ErrorCode::AccessDenied));
     }
-    cell.one_more_socket(|view| view.resolve_addresses(network, name))
+    Ok(match cell.looking_up() {
+        Ok(place) => cell.table.push(Lookup::begin(name, place)).map_err(|_| ErrorCode::NewSocketLimit),
+        Err(spent) => Err(code(spent)),
+    })
 }
 
 fn code(spent: Spent) -> ErrorCode {

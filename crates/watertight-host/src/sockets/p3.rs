@@ -17,7 +17,7 @@ use wasmtime::{
 use wasmtime_wasi::{
     p3::{
         bindings::sockets::{
-            ip_name_lookup::{ErrorCode as LookupError, HostWithStore as _},
+            ip_name_lookup::ErrorCode as LookupError,
             types::{
                 ErrorCode, Host as _, HostTcpSocket, HostTcpSocketWithStore, HostUdpSocket, HostUdpSocketWithStore,
                 IpAddress, IpAddressFamily, IpSocketAddress,
@@ -30,7 +30,10 @@ use wasmtime_wasi::{
 
 use watertight_runtime::CellData as _;
 
-use super::Spent;
+use super::{
+    Spent,
+    lookup::{Failed, lookup},
+};
 use crate::cell::HostCell;
 
 /// What a wait for a datagram holds, and counts as memory for as long as it lasts. A guest may wait any number of times at once.
@@ -145,11 +148,14 @@ async fn resolve(accessor: &Accessor<HostCell>, name: String) -> wasmtime::Resul
     if !accessor.with(|mut access| access.get().sockets.allows_name(&name)) {
         return Ok(Err(LookupError::AccessDenied));
     }
-    let Some(_place) = accessor.with(|mut access| access.get().looking_up()) else {
+    let Ok(place) = accessor.with(|mut access| access.get().looking_up()) else {
         return Ok(Err(LookupError::TemporaryResolverFailure));
     };
-    let view = accessor.with_getter::<WasiSockets>(HostCell::sockets);
-    WasiSockets::resolve_addresses(&view, name).await
+    Ok(match lookup(name, place).await {
+        Ok(addresses) => Ok(addresses.into_iter().map(IpAddress::from).collect()),
+        Err(Failed::Invalid) => Err(LookupError::InvalidArgument),
+        Err(Failed::Unresolvable) => Err(LookupError::NameUnresolvable),
+    })
 }
 
 fn code(spent: Spent) -> ErrorCode {

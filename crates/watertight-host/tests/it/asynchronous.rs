@@ -307,11 +307,22 @@ async fn a_cell_has_no_more_tasks_than_its_memory_allows() {
     assert_eq!(begin(1_500).await, Ok(1_500));
 }
 
+/// The most that the bench's first cell had as memory.
+fn peak(bench: &Bench) -> u64 {
+    let peaks = |event| if let Event::CellEnded { usage, .. } = event { Some(usage.memory_peak_bytes) } else { None };
+    bench.events.all().into_iter().find_map(peaks).expect("it has ended")
+}
+
 #[tokio::test]
-async fn the_paths_of_calls_under_way_count_as_memory() {
-    let (bench, _base) = with_folder(DirMode::Ro, |component| component.budget.memory = ByteSize(2 << 20));
-    let begun = number(&bench, "looks", (1_000_u32,)).await;
-    assert!((10..=32).contains(&begun), "{begun} paths of 60,000 bytes beside 128 KiB");
+async fn the_path_of_a_call_under_way_counts_as_memory() {
+    let (without, _base) = with_folder(DirMode::Ro, |_| {});
+    assert_eq!(number(&without, "looks", (0_u32,)).await, 0);
+    let (with, _base) = with_folder(DirMode::Ro, |_| {});
+    number(&with, "looks", (1_u32,)).await;
+    assert!(peak(&with) >= peak(&without) + 60_000, "{} with, {} without", peak(&with), peak(&without));
+    let most = peak(&without) + 50_000;
+    let (tight, _base) = with_folder(DirMode::Ro, |component| component.budget.memory = ByteSize(most));
+    assert_eq!(number(&tight, "looks", (1_u32,)).await, 0, "it is refused at once");
 }
 
 #[tokio::test]
@@ -322,7 +333,6 @@ async fn lists_of_a_folder_that_are_not_read_keep_no_thread_waiting_and_count_as
     }
     // There are 512 threads to wait for disks, and a list that one of them reads in pieces would keep it.
     assert_eq!(number(&bench, "lists", (550_u32,)).await, 0, "somebody is there to open a file");
-    let peaks = |event| if let Event::CellEnded { usage, .. } = event { Some(usage.memory_peak_bytes) } else { None };
-    let peak = bench.events.all().into_iter().find_map(peaks).expect("it has ended");
+    let peak = peak(&bench);
     assert!((15 << 20..=16 << 20).contains(&peak), "so many lists of 45 KiB were {peak} bytes");
 }

@@ -4,7 +4,10 @@
 use std::{pin::pin, time::Duration};
 
 use wasmtime::component::Val;
-use watertight_model::{event::CellEnd, failure::FailureKind};
+use watertight_model::{
+    event::{CellEnd, Event},
+    failure::FailureKind,
+};
 
 use crate::graph::{Graph, error_text, load, ok_value, pair};
 
@@ -201,4 +204,28 @@ async fn a_component_for_each_call_cannot_return_streams() {
     let (app, problems) = check(&manifest, &Files { sources, ..Files::default() }, &HostInterfaces::wasi());
     assert!(app.is_none());
     assert!(problems.iter().any(|problem| problem.message().contains("lives for one call")), "{problems:#?}");
+}
+
+/// The most that a cell of the callee had as memory in a scene.
+async fn peak(name: &str, arguments: &[Val]) -> u64 {
+    let app = flow("");
+    let seen = scene(&app, name, arguments).await;
+    assert!(ok_value(&seen).is_some(), "{name}: {seen:?}");
+    app.settle().await;
+    let callee = app.app.app().find("callee").expect("it is in the app").id;
+    let peaks = app.events.all().into_iter().filter_map(|event| match event {
+        Event::CellEnded { component, usage, .. } if component == callee => Some(usage.memory_peak_bytes),
+        _ => None,
+    });
+    peaks.max().expect("it has ended")
+}
+
+#[tokio::test]
+async fn a_stream_between_two_cells_counts_as_memory_of_who_gives_it() {
+    let (without, with) =
+        (peak("flow.futures", &[Val::U32(1), Val::U32(2)]).await, peak("flow.got", &[Val::U32(1)]).await);
+    assert!(with >= without + (192 << 10), "{without} without a stream, {with} with one");
+    let tight = flow(&format!("budget = {{ memory = \"{}B\" }}", with - 1));
+    let seen = format!("{:?}", scene(&tight, "flow.got", &[Val::U32(1)]).await);
+    assert!(seen.contains("callee: memory: "), "{seen}");
 }

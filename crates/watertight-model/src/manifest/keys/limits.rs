@@ -137,7 +137,7 @@ pub(super) const KEYS: &[Key] = &[
         kind: Kind::Text(Form::Size),
         default: Some("\"64MiB\""),
         meaning: "Linear memories, tables and GC heap of one cell, and what the host keeps for it, summed.",
-        exceeded: "Growing fails; a cell that cannot start within it, or breaks off for want of it, fails.",
+        exceeded: "Growing fails, and so does what would have the host keep more ([which](budgets.md#memory)); a cell that cannot start within it, or breaks off for want of it, fails.",
         example: "\"16MiB\"",
         ..KEY
     },
