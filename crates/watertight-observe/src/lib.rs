@@ -14,6 +14,7 @@ mod flood;
 mod human;
 mod json;
 mod kind;
+mod latency;
 mod lines;
 mod names;
 mod tally;
@@ -25,6 +26,7 @@ pub use self::{
     human::{Detail, HumanLog, HumanStyle},
     json::JsonLines,
     kind::{Interest, Kind},
+    latency::{LATENCY_BOUNDS, Latency},
     tally::{ComponentCounts, OutcomeCounts, Tally},
     timestamp::Timestamp,
 };

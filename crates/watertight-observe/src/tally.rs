@@ -8,6 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use watertight_model::{
@@ -16,6 +17,8 @@ use watertight_model::{
     event::{CellEnd, Event, EventSink, Outcome},
     failure::FailureKind,
 };
+
+use crate::latency::{Histogram, Latency};
 
 /// Counts events of one process, and passes them on.
 pub struct Tally {
@@ -40,6 +43,8 @@ pub struct ComponentCounts {
     pub demoted: u64,
     /// Uses that the manifest does not grant, once for each cell and remedy.
     pub denied: u64,
+    /// Nanoseconds that cells which are gone spent in its code.
+    pub cpu_ns: u64,
 }
 
 /// How calls ended.
@@ -51,6 +56,12 @@ pub struct OutcomeCounts {
     pub cancelled: u64,
     /// Those that failed, by how.
     pub failures: BTreeMap<&'static str, u64>,
+    /// How long they took.
+    pub latency: Latency,
+    /// Bytes that went to the callee.
+    pub bytes_in: u64,
+    /// Bytes that came back.
+    pub bytes_out: u64,
 }
 
 #[derive(Debug, Default)]
@@ -61,6 +72,7 @@ struct ComponentTally {
     ejected: AtomicU64,
     demoted: AtomicU64,
     denied: AtomicU64,
+    cpu_ns: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -71,7 +83,9 @@ struct BreakerTally {
 
 #[derive(Debug, Default)]
 struct Outcomes {
-    calls: AtomicU64,
+    latency: Histogram,
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
     cancelled: AtomicU64,
     failures: [AtomicU64; FailureKind::ALL.len()],
 }
@@ -101,6 +115,7 @@ impl Tally {
             ejected: tally.ejected.load(Relaxed),
             demoted: tally.demoted.load(Relaxed),
             denied: tally.denied.load(Relaxed),
+            cpu_ns: tally.cpu_ns.load(Relaxed),
         }
     }
 
@@ -127,19 +142,23 @@ impl Tally {
         match event {
             Event::Call(call) => {
                 if let Some(edge) = self.edges.get(call.edge.0 as usize) {
-                    edge.count(call.outcome);
+                    edge.count(call.outcome, call.duration);
+                    edge.bytes_in.fetch_add(call.bytes_in, Relaxed);
+                    edge.bytes_out.fetch_add(call.bytes_out, Relaxed);
                 }
             }
             Event::Root(root) => {
                 if let Some(tally) = component(&root.component) {
-                    tally.roots.count(root.outcome);
+                    tally.roots.count(root.outcome, root.duration);
                 }
             }
             Event::CellStarted { component: id, .. } => add(component(id).map(|tally| &tally.started)),
-            Event::CellEnded { component: id, end, .. } => {
-                add(component(id).map(|tally| &tally.ended));
-                if matches!(end, CellEnd::Ejected(_)) {
-                    add(component(id).map(|tally| &tally.ejected));
+            Event::CellEnded { component: id, end, usage, .. } => {
+                if let Some(tally) = component(id) {
+                    let cpu = u64::try_from(usage.cpu.as_nanos()).unwrap_or(u64::MAX);
+                    tally.cpu_ns.fetch_add(cpu, Relaxed);
+                    tally.ended.fetch_add(1, Relaxed);
+                    tally.ejected.fetch_add(u64::from(matches!(end, CellEnd::Ejected(_))), Relaxed);
                 }
             }
             Event::Breaker { edge, state, .. } => {
@@ -178,8 +197,8 @@ impl fmt::Debug for Tally {
 }
 
 impl Outcomes {
-    fn count(&self, outcome: Outcome) {
-        self.calls.fetch_add(1, Relaxed);
+    fn count(&self, outcome: Outcome, duration: Duration) {
+        self.latency.count(duration);
         match outcome {
             Outcome::Ok => {}
             Outcome::Cancelled => {
@@ -197,10 +216,11 @@ impl Outcomes {
     fn counts(&self) -> OutcomeCounts {
         let failures =
             FailureKind::ALL.iter().zip(&self.failures).map(|(kind, count)| (kind.name(), count.load(Relaxed)));
-        OutcomeCounts {
-            failures: failures.filter(|(_, count)| *count > 0).collect(),
-            cancelled: self.cancelled.load(Relaxed),
-            calls: self.calls.load(Relaxed),
-        }
+        let failures = failures.filter(|(_, count)| *count > 0).collect();
+        let cancelled = self.cancelled.load(Relaxed);
+        // Each call is counted here first: no more of them have failed than there are.
+        let latency = self.latency.read();
+        let (bytes_in, bytes_out) = (self.bytes_in.load(Relaxed), self.bytes_out.load(Relaxed));
+        OutcomeCounts { calls: latency.calls(), cancelled, failures, latency, bytes_in, bytes_out }
     }
 }

@@ -6,7 +6,7 @@
 use std::{
     collections::BTreeMap,
     sync::Arc,
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use parking_lot::Mutex;
@@ -17,7 +17,7 @@ use watertight_model::{
     health::{ComponentHealth, HealthState},
     usage::{ComponentUsage, DiskUsage, Usage},
 };
-use watertight_observe::{OutcomeCounts, Tally, Timestamp};
+use watertight_observe::{Latency, OutcomeCounts, Tally, Timestamp};
 use watertight_runtime::AppView;
 
 use crate::faults::{FaultOrders, FaultsStatus};
@@ -191,6 +191,10 @@ pub struct ComponentStatus {
     pub demoted: u64,
     /// Uses that the manifest does not grant.
     pub denied: u64,
+    /// How long the calls took that came from outside, from admission to the last byte of the answer.
+    pub latency: Latency,
+    /// Nanoseconds that its cells spent in its code: those that are gone, and those that live.
+    pub cpu_ns: u64,
     /// What it uses of its budgets.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub usage: Vec<BudgetUse>,
@@ -213,6 +217,12 @@ pub struct EdgeStatus {
     pub failures: BTreeMap<String, u64>,
     /// Those among them that nobody waited for any longer.
     pub cancelled: u64,
+    /// How long they took, from admission to answer.
+    pub latency: Latency,
+    /// Bytes of arguments that went over it.
+    pub bytes_in: u64,
+    /// Bytes of results that came back.
+    pub bytes_out: u64,
     /// How often its breakers have opened: each worker has one.
     pub openings: u64,
     /// How many of them let no calls through now.
@@ -261,6 +271,8 @@ impl Watch {
             let used = usage.components.iter().find(|used| used.component == spec.id);
             let usage = used.map(|used| uses(spec, used)).unwrap_or_default();
             let mut status = ComponentStatus { usage, ..self.counted(spec) };
+            let living = used.map_or(Duration::ZERO, |used| used.total.cpu);
+            status.cpu_ns = status.cpu_ns.saturating_add(u64::try_from(living.as_nanos()).unwrap_or(u64::MAX));
             if let Some(health) = health.iter().find(|health| health.id == spec.id) {
                 status.healthy(health);
             }
@@ -282,6 +294,8 @@ impl Watch {
             ejected: counts.ejected,
             demoted: counts.demoted,
             denied: counts.denied,
+            latency: counts.roots.latency.clone(),
+            cpu_ns: counts.cpu_ns,
             ..ComponentStatus::default()
         };
         let mut add = |outcomes: OutcomeCounts| {
@@ -300,6 +314,9 @@ impl Watch {
                 calls: outcomes.calls,
                 cancelled: outcomes.cancelled,
                 failures: named(outcomes.failures),
+                latency: outcomes.latency,
+                bytes_in: outcomes.bytes_in,
+                bytes_out: outcomes.bytes_out,
                 openings,
                 open: open.into(),
             }
@@ -381,6 +398,8 @@ impl ComponentStatus {
             cancelled,
             demoted,
             denied,
+            latency,
+            cpu_ns,
             usage,
             edges,
         } = other;
@@ -399,6 +418,8 @@ impl ComponentStatus {
         self.cancelled += cancelled;
         self.demoted += demoted;
         self.denied += denied;
+        self.latency.add(&latency);
+        self.cpu_ns = self.cpu_ns.saturating_add(cpu_ns);
         sum(&mut self.failures, failures);
         for theirs in usage {
             match self.usage.iter_mut().find(|ours| ours.budget == theirs.budget) {
@@ -427,6 +448,9 @@ impl EdgeStatus {
         self.cancelled += other.cancelled;
         self.openings += other.openings;
         self.open += other.open;
+        self.latency.add(&other.latency);
+        self.bytes_in = self.bytes_in.saturating_add(other.bytes_in);
+        self.bytes_out = self.bytes_out.saturating_add(other.bytes_out);
         sum(&mut self.failures, other.failures);
     }
 }
@@ -477,7 +501,7 @@ mod tests {
             failures: failures.clone(),
             cancelled: 1,
             openings: 1,
-            open: 0,
+            ..EdgeStatus::default()
         };
         let usage = BudgetUse { budget: "memory".to_owned(), used: calls, most: calls, limit: 9, bytes: true };
         let name = name.to_owned();
