@@ -27,6 +27,6 @@ pub use self::{
     json::JsonLines,
     kind::{Interest, Kind},
     latency::{LATENCY_BOUNDS, Latency},
-    tally::{ComponentCounts, OutcomeCounts, Tally},
+    tally::{ComponentCounts, OutcomeCounts, RequestCounts, Tally},
     timestamp::Timestamp,
 };

@@ -14,7 +14,7 @@ use std::{
 use watertight_model::{
     app::{App, ComponentId, EdgeId},
     breaker::BreakerState,
-    event::{CellEnd, Event, EventSink, Outcome},
+    event::{CellEnd, Event, EventSink, Outcome, Request},
     failure::FailureKind,
 };
 
@@ -25,6 +25,8 @@ pub struct Tally {
     next: Arc<dyn EventSink>,
     components: Box<[ComponentTally]>,
     edges: Box<[Outcomes]>,
+    /// The routes in their order, then what matched none.
+    routes: Box<[RouteTally]>,
     breakers: Box<[BreakerTally]>,
 }
 
@@ -64,6 +66,27 @@ pub struct OutcomeCounts {
     pub bytes_out: u64,
 }
 
+/// How requests were answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RequestCounts {
+    /// By the class of their status, from `1xx` to `5xx`; first, those that were broken off before there was one.
+    pub classes: [u64; 6],
+    /// From the request's head to the answer's last byte.
+    pub latency: Latency,
+    /// Bytes of the requests' bodies that were read.
+    pub bytes_in: u64,
+    /// Bytes of the answers' bodies that were written.
+    pub bytes_out: u64,
+}
+
+#[derive(Debug, Default)]
+struct RouteTally {
+    classes: [AtomicU64; 6],
+    latency: Histogram,
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
+}
+
 #[derive(Debug, Default)]
 struct ComponentTally {
     roots: Outcomes,
@@ -98,6 +121,7 @@ impl Tally {
             next,
             components: app.components.iter().map(|_| ComponentTally::default()).collect(),
             edges: app.edges.iter().map(|_| Outcomes::default()).collect(),
+            routes: (0..=app.http.len()).map(|_| RouteTally::default()).collect(),
             breakers: app.edges.iter().map(|_| BreakerTally::default()).collect(),
         }
     }
@@ -123,6 +147,17 @@ impl Tally {
     #[must_use]
     pub fn edge(&self, id: EdgeId) -> OutcomeCounts {
         self.edges.get(id.0 as usize).map(Outcomes::counts).unwrap_or_default()
+    }
+
+    /// How the requests to a route were answered so far: it is an index into [`App::http`], and `None` those that matched no route.
+    #[must_use]
+    pub fn route(&self, route: Option<u32>) -> RequestCounts {
+        self.routes.get(self.place(route)).map(RouteTally::counts).unwrap_or_default()
+    }
+
+    fn place(&self, route: Option<u32>) -> usize {
+        let none = self.routes.len() - 1;
+        route.and_then(|route| usize::try_from(route).ok()).map_or(none, |route| route.min(none))
     }
 
     /// How often the breaker of an edge has opened so far, and whether it lets no calls through now.
@@ -169,9 +204,13 @@ impl Tally {
             }
             Event::Demoted { component: id, .. } => add(component(id).map(|tally| &tally.demoted)),
             Event::Denied { component: id, .. } => add(component(id).map(|tally| &tally.denied)),
+            Event::Request(request) => {
+                if let Some(route) = self.routes.get(self.place(request.route)) {
+                    route.count(request);
+                }
+            }
             Event::Log { .. }
             | Event::LogCut { .. }
-            | Event::Request(_)
             | Event::Worker { .. }
             | Event::Reload(_)
             | Event::Faults(_)
@@ -193,6 +232,26 @@ impl EventSink for Tally {
 impl fmt::Debug for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tally").field("components", &self.components.len()).finish_non_exhaustive()
+    }
+}
+
+impl RouteTally {
+    fn count(&self, request: &Request) {
+        if let Some(class) = self.classes.get(usize::from(request.status / 100)) {
+            class.fetch_add(1, Relaxed);
+        }
+        self.latency.count(request.duration);
+        self.bytes_in.fetch_add(request.bytes_in, Relaxed);
+        self.bytes_out.fetch_add(request.bytes_out, Relaxed);
+    }
+
+    fn counts(&self) -> RequestCounts {
+        RequestCounts {
+            classes: std::array::from_fn(|class| self.classes.get(class).map_or(0, |count| count.load(Relaxed))),
+            latency: self.latency.read(),
+            bytes_in: self.bytes_in.load(Relaxed),
+            bytes_out: self.bytes_out.load(Relaxed),
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 //! | `GET /v1/faults` | [`FaultsStatus`]: the faults that calls suffer, and for how much longer |
 //! | `PUT /v1/faults` | the same, once every worker has those of the body, a [`FaultsWanted`], in place of those before |
 //! | `DELETE /v1/faults` | the same, once no worker has any |
+//! | `GET /metrics` | the same numbers as Prometheus reads them, or as OpenMetrics where the client asks for that |
 //! | `POST /v1/reload` | [`Reloaded`](crate::Reloaded), once every worker has the app as it is in its files now |
 //!
 //! An error is `{"error": {"message": …}}` with a status of its own. Paths are versioned: keys are added to answers, never
@@ -24,6 +25,7 @@ use watertight_ingress::local::{self, LocalHandler};
 
 use crate::{
     faults::{FaultsError, FaultsStatus, FaultsWanted},
+    metrics,
     reload::{Rejection, ReloadError, Reloaded},
     status::{ComponentsStatus, NodeStatus},
 };
@@ -71,6 +73,11 @@ impl<S: Steward> LocalHandler for Admin<S> {
         match (request.method(), request.uri().path()) {
             (&Method::GET, "/v1/node") => json(StatusCode::OK, &steward.node().await),
             (&Method::GET, "/v1/components") => json(StatusCode::OK, &steward.components().await),
+            (&Method::GET, "/metrics") => {
+                let dialect = metrics::dialect(request.headers());
+                let (node, components) = tokio::join!(steward.node(), steward.components());
+                text(metrics::render(&node, &components, dialect), dialect.content_type())
+            }
             (&Method::POST, "/v1/reload") => reloaded(steward.reload().await),
             (&Method::GET, "/v1/faults") => json(StatusCode::OK, &steward.faults()),
             (&Method::PUT, "/v1/faults") => match serde_json::from_slice(request.body()) {
@@ -83,7 +90,7 @@ impl<S: Steward> LocalHandler for Admin<S> {
                 "this can be read with GET, set with PUT, and taken away with DELETE",
             ),
             (_, "/v1/reload") => refused(StatusCode::METHOD_NOT_ALLOWED, "this can only be done, with POST"),
-            (_, "/v1/node" | "/v1/components") => {
+            (_, "/v1/node" | "/v1/components" | "/metrics") => {
                 refused(StatusCode::METHOD_NOT_ALLOWED, "this can only be read, with GET")
             }
             (_, path) => refused(StatusCode::NOT_FOUND, &format!("there is nothing at {path}")),
@@ -134,6 +141,12 @@ fn faults_set(result: Result<FaultsStatus, FaultsError>) -> Response<Bytes> {
         FaultsError::Refused(_) => None,
     };
     json(StatusCode::UNPROCESSABLE_ENTITY, &Refused { error: Why { message, rejection } })
+}
+
+fn text(body: String, kind: &'static str) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(body));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
 }
 
 fn json(status: StatusCode, document: &impl Serialize) -> Response<Bytes> {

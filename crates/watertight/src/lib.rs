@@ -34,6 +34,7 @@ mod ferry;
 pub mod held;
 pub mod inspect;
 mod invoke;
+mod metrics;
 mod node;
 mod orders;
 pub mod postmortem;

@@ -3,6 +3,8 @@
 //! They only ever get more keys. A worker reports on its own components; a node sums its workers up by the components' names, because
 //! during a reload two versions of an app are at work.
 
+mod routes;
+
 use std::{
     collections::BTreeMap,
     sync::Arc,
@@ -21,6 +23,8 @@ use watertight_observe::{Latency, OutcomeCounts, Tally, Timestamp};
 use watertight_runtime::AppView;
 
 use crate::faults::{FaultOrders, FaultsStatus};
+
+pub use self::routes::RouteStatus;
 
 /// A node: `GET /v1/node`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -137,6 +141,9 @@ pub enum WorkerState {
 pub struct ComponentsStatus {
     /// Summed up over the workers that answered.
     pub components: Vec<ComponentStatus>,
+    /// How requests were answered, by route.
+    #[serde(default)]
+    pub routes: Vec<RouteStatus>,
     /// The workers that did not.
     pub unanswered: Vec<u32>,
     /// The folders that guests write to.
@@ -149,6 +156,9 @@ pub struct ComponentsStatus {
 pub struct WorkerReport {
     /// Its components, in the manifest's order.
     pub components: Vec<ComponentStatus>,
+    /// How requests were answered, by route.
+    #[serde(default)]
+    pub routes: Vec<RouteStatus>,
     /// The folders that guests write to.
     #[serde(default)]
     pub disks: Vec<DiskUsage>,
@@ -278,7 +288,11 @@ impl Watch {
             }
             status
         };
-        WorkerReport { components: self.app.components.iter().map(component).collect(), disks: usage.disks.clone() }
+        WorkerReport {
+            components: self.app.components.iter().map(component).collect(),
+            routes: routes::counted(&self.app, &self.tally),
+            disks: usage.disks.clone(),
+        }
     }
 
     /// What the events tell of a component.
@@ -358,6 +372,7 @@ impl ComponentsStatus {
                 None => self.components.push(theirs),
             }
         }
+        routes::add(&mut self.routes, report.routes);
         let (ours, theirs) = (std::mem::take(&mut self.disks), report.disks);
         let mut disks = Usage { components: Vec::new(), disks: ours };
         disks.add(&Usage { components: Vec::new(), disks: theirs });
@@ -522,8 +537,14 @@ mod tests {
     #[test]
     fn workers_are_summed_up_by_the_names_of_their_components() {
         let mut node = ComponentsStatus::default();
-        node.add(WorkerReport { components: vec![component("web", 3, 1), component("old", 1, 0)], disks: Vec::new() });
-        node.add(WorkerReport { components: vec![component("new", 5, 0), component("web", 4, 2)], disks: Vec::new() });
+        node.add(WorkerReport {
+            components: vec![component("web", 3, 1), component("old", 1, 0)],
+            ..WorkerReport::default()
+        });
+        node.add(WorkerReport {
+            components: vec![component("new", 5, 0), component("web", 4, 2)],
+            ..WorkerReport::default()
+        });
         let names = node.components.iter().map(|component| component.name.as_str()).collect::<Vec<_>>();
         assert_eq!(names, ["web", "old", "new"]);
         let web = &node.components[0];

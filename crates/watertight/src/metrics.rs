@@ -1,0 +1,260 @@
+//! Metrics: what a node says of itself as Prometheus and its kin read it, in the text format 0.0.4 and in OpenMetrics 1.0.
+//!
+//! They are the numbers of [`crate::status`], written anew whenever somebody asks; nothing is gathered for them alone. How many series
+//! there are is bounded by the app's graph: components, edges, routes, budgets and kinds of failure, never by what guests or
+//! clients send.
+
+mod text;
+
+use http::HeaderMap;
+use watertight_observe::LATENCY_BOUNDS;
+
+use self::text::{Kind, Text};
+use crate::status::{BudgetUse, ComponentStatus, ComponentsStatus, EdgeStatus, NodeStatus, RouteStatus, WorkerState};
+
+pub(crate) use self::text::Dialect;
+
+/// What a client that sends these headers reads best.
+pub(crate) fn dialect(headers: &HeaderMap) -> Dialect {
+    let accepts = headers.get_all(http::header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let open = accepts.flat_map(|value| value.split(',')).any(|kind| {
+        kind.split(';').next().is_some_and(|name| name.trim().eq_ignore_ascii_case("application/openmetrics-text"))
+    });
+    if open { Dialect::OpenMetrics } else { Dialect::Prometheus }
+}
+
+/// The metrics of a node.
+pub(crate) fn render(node: &NodeStatus, status: &ComponentsStatus, dialect: Dialect) -> String {
+    let mut text = Text::new(dialect);
+    of_node(&mut text, node, status);
+    of_routes(&mut text, &status.routes);
+    of_components(&mut text, &status.components);
+    of_edges(&mut text, &status.components);
+    text.finish()
+}
+
+fn of_node(text: &mut Text, node: &NodeStatus, status: &ComponentsStatus) {
+    let mut family = text.family("watertight_app", Kind::Info, "The app that the node runs.");
+    family.value(&[("app", &node.app), ("version", &node.version)], 1);
+    let mut family = text.family("watertight_uptime_seconds", Kind::Gauge, "Since the node started.");
+    family.seconds(&[], node.uptime_ms.saturating_mul(1_000_000));
+    let mut family =
+        text.family("watertight_generation", Kind::Gauge, "Versions of the app so far: 1 before the first reload.");
+    family.value(&[], node.generation.into());
+    let mut family =
+        text.family("watertight_worker_up", Kind::Gauge, "Whether the worker serves, and answered this time.");
+    for worker in &node.workers {
+        let up = worker.state == WorkerState::Serving && !status.unanswered.contains(&worker.worker);
+        family.value(&[("worker", &worker.worker.to_string())], up.into());
+    }
+    let mut family =
+        text.family("watertight_worker_restarts", Kind::Counter, "Processes that took the place of another.");
+    for worker in &node.workers {
+        family.value(&[("worker", &worker.worker.to_string())], worker.restarts.into());
+    }
+    let mut family = text.family("watertight_worker_resident_bytes", Kind::Gauge, "What the worker has in memory.");
+    for worker in &node.workers {
+        if let Some(bytes) = worker.rss_bytes {
+            family.value(&[("worker", &worker.worker.to_string())], bytes);
+        }
+    }
+    let mut family = text.family("watertight_disk_bytes", Kind::Gauge, "Bytes in a folder that guests write to.");
+    for disk in &status.disks {
+        family.value(&[("folder", &disk.host.to_string_lossy())], disk.bytes);
+    }
+    let mut family = text.family("watertight_disk_files", Kind::Gauge, "Files in a folder that guests write to.");
+    for disk in &status.disks {
+        family.value(&[("folder", &disk.host.to_string_lossy())], disk.files);
+    }
+}
+
+/// The classes of a status, as [`RouteStatus::classes`] has them.
+const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+
+fn route_labels(route: &RouteStatus) -> [(&str, &str); 2] {
+    [("route", &route.route), ("component", &route.component)]
+}
+
+fn of_routes(text: &mut Text, routes: &[RouteStatus]) {
+    let mut family = text.family("watertight_http_requests", Kind::Counter, "Requests by the class of their status.");
+    for route in routes {
+        let [path, component] = route_labels(route);
+        for (class, count) in CLASSES.iter().zip(route.classes) {
+            family.value(&[path, component, ("status", class)], count);
+        }
+    }
+    let help = "From the request's head to the answer's last byte.";
+    let mut family = text.family("watertight_http_request_duration_seconds", Kind::Histogram, help);
+    for route in routes {
+        family.histogram(&route_labels(route), &LATENCY_BOUNDS, &route.latency);
+    }
+    let help = "Bytes of the requests' bodies that were read.";
+    let mut family = text.family("watertight_http_request_bytes", Kind::Counter, help);
+    for route in routes {
+        family.value(&route_labels(route), route.bytes_in);
+    }
+    let help = "Bytes of the answers' bodies that were written.";
+    let mut family = text.family("watertight_http_response_bytes", Kind::Counter, help);
+    for route in routes {
+        family.value(&route_labels(route), route.bytes_out);
+    }
+}
+
+/// One number of each component.
+type OfComponent = (&'static str, Kind, &'static str, fn(&ComponentStatus) -> u64);
+
+const COMPONENT: [OfComponent; 8] = [
+    ("watertight_component_cells", Kind::Gauge, "Cells that live.", |component| component.cells),
+    ("watertight_component_cells_started", Kind::Counter, "Cells that came to life.", |component| component.started),
+    ("watertight_component_cells_ejected", Kind::Counter, "Cells that failed and were thrown out.", |component| {
+        component.ejected
+    }),
+    ("watertight_component_cells_demoted", Kind::Counter, "Cells that went on at lower priority.", |component| {
+        component.demoted
+    }),
+    ("watertight_component_restarts", Kind::Counter, "Residents that were restarted.", |component| component.restarts),
+    (
+        "watertight_component_recycled",
+        Kind::Counter,
+        "Residents that were replaced although they had not failed.",
+        |component| component.recycled,
+    ),
+    ("watertight_component_denied", Kind::Counter, "Uses that the manifest does not grant.", |component| {
+        component.denied
+    }),
+    (
+        "watertight_component_up",
+        Kind::Gauge,
+        "Whether it can be called: not while its residents are down.",
+        |component| u64::from(component.state != "down"),
+    ),
+];
+
+fn of_components(text: &mut Text, components: &[ComponentStatus]) {
+    for (name, kind, help, read) in COMPONENT {
+        let mut family = text.family(name, kind, help);
+        for component in components {
+            family.value(&[("component", &component.name)], read(component));
+        }
+    }
+    let help = "Time its cells spent in its code.";
+    let mut family = text.family("watertight_component_cpu_seconds", Kind::Counter, help);
+    for component in components {
+        family.seconds(&[("component", &component.name)], component.cpu_ns);
+    }
+    let help = "Calls from outside: requests and invocations, from admission to the answer's last byte.";
+    let mut family = text.family("watertight_component_root_duration_seconds", Kind::Histogram, help);
+    for component in components {
+        family.histogram(&[("component", &component.name)], &LATENCY_BOUNDS, &component.latency);
+    }
+    let budgets: [(&str, &str, fn(&BudgetUse) -> u64); 3] = [
+        ("watertight_component_budget_used", "What all its cells use of a budget.", |usage| usage.used),
+        ("watertight_component_budget_most", "What the one of them uses that uses most.", |usage| usage.most),
+        ("watertight_component_budget_limit", "What each of them may use.", |usage| usage.limit),
+    ];
+    for (name, help, read) in budgets {
+        let mut family = text.family(name, Kind::Gauge, help);
+        for component in components {
+            for usage in &component.usage {
+                family.value(&[("component", &component.name), ("budget", &usage.budget)], read(usage));
+            }
+        }
+    }
+}
+
+fn edge_labels<'a>(from: &'a ComponentStatus, edge: &'a EdgeStatus) -> [(&'static str, &'a str); 3] {
+    [("from", &from.name), ("to", &edge.to), ("import", &edge.import)]
+}
+
+/// One number of each edge.
+type OfEdge = (&'static str, Kind, &'static str, fn(&EdgeStatus) -> u64);
+
+const EDGE: [OfEdge; 5] = [
+    ("watertight_edge_cancelled", Kind::Counter, "Calls that nobody waited for any longer.", |edge| edge.cancelled),
+    ("watertight_edge_request_bytes", Kind::Counter, "Bytes of arguments.", |edge| edge.bytes_in),
+    ("watertight_edge_response_bytes", Kind::Counter, "Bytes of results.", |edge| edge.bytes_out),
+    ("watertight_edge_breaker_openings", Kind::Counter, "Times that a breaker opened.", |edge| edge.openings),
+    (
+        "watertight_edge_breakers_open",
+        Kind::Gauge,
+        "Breakers that let no calls through: each worker has one.",
+        |edge| edge.open,
+    ),
+];
+
+fn of_edges(text: &mut Text, components: &[ComponentStatus]) {
+    let edges = || components.iter().flat_map(|from| from.edges.iter().map(move |edge| (from, edge)));
+    let help = "Calls over an edge, from admission to answer.";
+    let mut family = text.family("watertight_edge_call_duration_seconds", Kind::Histogram, help);
+    for (from, edge) in edges() {
+        family.histogram(&edge_labels(from, edge), &LATENCY_BOUNDS, &edge.latency);
+    }
+    let mut family = text.family("watertight_edge_failures", Kind::Counter, "Calls that failed, by how.");
+    for (from, edge) in edges() {
+        let [from, to, import] = edge_labels(from, edge);
+        for (kind, count) in &edge.failures {
+            family.value(&[from, to, import, ("kind", kind)], *count);
+        }
+    }
+    for (name, kind, help, read) in EDGE {
+        let mut family = text.family(name, kind, help);
+        for (from, edge) in edges() {
+            family.value(&edge_labels(from, edge), read(edge));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use watertight_observe::Latency;
+
+    use super::*;
+
+    fn status() -> (NodeStatus, ComponentsStatus) {
+        let node = r#"{"app":"pr\"ess","version":"0.1.0","pid":1,"url":"","since":"","uptime_ms":1500,"generation":1,
+            "workers":[{"worker":0,"state":"serving","state_ms":0,"restarts":0,"generation":1,"answers":true,"rss_bytes":1024}]}"#;
+        let latency = Latency { counts: vec![1, 0, 2], sum_ns: 7_500 };
+        let edge = EdgeStatus {
+            import: "press:markdown/render".into(),
+            to: "markdown".into(),
+            failures: BTreeMap::from([("trap".into(), 2)]),
+            latency: latency.clone(),
+            bytes_in: 64,
+            ..EdgeStatus::default()
+        };
+        let web = ComponentStatus { name: "web".into(), edges: vec![edge], latency, ..ComponentStatus::default() };
+        let route = RouteStatus { route: "/a\\b\n...".into(), classes: [0, 0, 3, 0, 0, 1], ..RouteStatus::default() };
+        let status = ComponentsStatus { components: vec![web], routes: vec![route], ..ComponentsStatus::default() };
+        (serde_json::from_str(node).expect("it is a node"), status)
+    }
+
+    #[test]
+    fn prometheus_reads_totals_buckets_and_escapes() {
+        let (node, status) = status();
+        insta::assert_snapshot!(render(&node, &status, Dialect::Prometheus));
+    }
+
+    #[test]
+    fn openmetrics_names_families_without_their_suffix_and_ends() {
+        let (node, status) = status();
+        let text = render(&node, &status, Dialect::OpenMetrics);
+        assert!(text.contains("# TYPE watertight_edge_failures counter\n"), "{text}");
+        assert!(text.contains("watertight_edge_failures_total{from=\"web\""), "{text}");
+        assert!(text.contains("# TYPE watertight_app info\n") && text.contains("watertight_app_info{"), "{text}");
+        assert!(text.ends_with("# EOF\n"), "{text}");
+    }
+
+    #[test]
+    fn a_client_gets_openmetrics_if_it_reads_that() {
+        let asked = |accept: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(http::header::ACCEPT, http::HeaderValue::from_static(accept));
+            dialect(&headers)
+        };
+        assert_eq!(asked("application/openmetrics-text;version=1.0.0,text/plain;q=0.5"), Dialect::OpenMetrics);
+        assert_eq!(asked("text/plain"), Dialect::Prometheus);
+        assert_eq!(dialect(&HeaderMap::new()), Dialect::Prometheus);
+    }
+}
