@@ -89,6 +89,14 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub(crate) admin_socket: Option<PathBuf>,
 
+    /// Address for metrics, and for browsers that look at the node: IP:PORT or localhost:PORT. None if not given.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) admin: Option<String>,
+
+    /// File with the token that one must know to tell the node something over its admin address, or to ask it from elsewhere.
+    #[arg(long, value_name = "FILE", requires = "admin", value_hint = ValueHint::FilePath)]
+    pub(crate) admin_token_file: Option<PathBuf>,
+
     #[command(flatten)]
     pub(crate) cache: CacheDir,
 

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use watertight::admin::{self, AdminClient, AdminError, AdminSocket, FoundNode, SocketError};
+use watertight::admin::{self, AddressError, AdminClient, AdminError, AdminSocket, FoundNode, SocketError};
 
 use crate::{exit::Exit, failure::Failure};
 
@@ -77,6 +77,16 @@ pub(crate) fn client(node: &FoundNode) -> AdminClient {
 impl From<SocketError> for Failure {
     fn from(error: SocketError) -> Self {
         Self::new(Exit::NoListen, error.to_string()).help("choose another place with --admin-socket")
+    }
+}
+
+impl From<AddressError> for Failure {
+    fn from(error: AddressError) -> Self {
+        let exit = match error {
+            AddressError::Open(_) | AddressError::Token => Exit::Usage,
+            AddressError::Io { .. } => Exit::NoListen,
+        };
+        Self::new(exit, error.to_string())
     }
 }
 

@@ -1,6 +1,7 @@
-//! HTTP/1.1 over a Unix socket, between processes of one user: small requests, each on a connection of its own.
+//! HTTP/1.1 for who looks after a node: small requests, each on a connection of its own.
 //!
-//! Only the owner of the process, or root, is answered; whatever the socket's file says. Requests are bounded in number, size and time
+//! Over a Unix socket, only the owner of the process, or root, is answered; whatever the socket's file says. Over TCP, who may ask is the
+//! handler's business. Requests are bounded in number, size and time
 //! before anyone looks at them. How long an answer takes is the handler's business: it may compile an app.
 
 use std::{future::Future, io, path::Path, time::Duration};
@@ -13,7 +14,8 @@ use hyper::{body::Incoming, client::conn::http1 as client, server::conn::http1, 
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustix::process::geteuid;
 use tokio::{
-    net::{UnixListener, UnixStream},
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, UnixListener, UnixStream},
     task::JoinSet,
     time::timeout,
 };
@@ -45,19 +47,29 @@ pub trait LocalHandler: Clone + Send + Sync + 'static {
     fn answer(&self, request: Request<Bytes>) -> impl Future<Output = Response<Bytes>> + Send;
 }
 
-/// Answers requests until the future is dropped.
+/// Answers requests over a Unix socket until the future is dropped.
 pub async fn serve(listener: UnixListener, handler: impl LocalHandler) {
+    serve_on(handler, async || Ok(Some(listener.accept().await?.0).filter(is_ours))).await;
+}
+
+/// Answers requests over TCP until the future is dropped, whoever they are from.
+pub async fn serve_tcp(listener: TcpListener, handler: impl LocalHandler) {
+    serve_on(handler, async || Ok(Some(listener.accept().await?.0))).await;
+}
+
+/// Answers who is accepted; `None` is not answered.
+async fn serve_on<S>(handler: impl LocalHandler, accept: impl AsyncFn() -> io::Result<Option<S>>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let mut connections = JoinSet::new();
     loop {
         let full = connections.len() >= MAX_CONNECTIONS;
         tokio::select! {
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            accepted = listener.accept(), if !full => match accepted {
-                Ok((stream, _)) => {
-                    if is_ours(&stream) {
-                        connections.spawn(answer_one(stream, handler.clone()));
-                    }
-                }
+            accepted = accept(), if !full => match accepted {
+                Ok(Some(stream)) => drop(connections.spawn(answer_one(stream, handler.clone()))),
+                Ok(None) => {}
                 Err(_) => tokio::time::sleep(REST).await,
             },
         }
@@ -69,7 +81,7 @@ fn is_ours(stream: &UnixStream) -> bool {
     stream.peer_cred().is_ok_and(|peer| peer.uid() == geteuid().as_raw() || peer.uid() == 0)
 }
 
-async fn answer_one(stream: UnixStream, handler: impl LocalHandler) {
+async fn answer_one<S: AsyncRead + AsyncWrite + Unpin>(stream: S, handler: impl LocalHandler) {
     let (answered, answering) = tokio::sync::oneshot::channel::<()>();
     let answered = std::sync::Mutex::new(Some(answered));
     let service = service_fn(|request: Request<Incoming>| {

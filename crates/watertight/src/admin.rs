@@ -1,4 +1,5 @@
-//! The admin socket: what a running node says of itself and can be told, as HTTP and JSON over a Unix socket of its owner's.
+//! The admin socket: what a running node says of itself and can be told, as HTTP and JSON over a Unix socket of its owner's, and over a
+//! TCP address where one is given.
 //!
 //! | request | answer |
 //! |---|---|
@@ -7,12 +8,14 @@
 //! | `GET /v1/faults` | [`FaultsStatus`]: the faults that calls suffer, and for how much longer |
 //! | `PUT /v1/faults` | the same, once every worker has those of the body, a [`FaultsWanted`], in place of those before |
 //! | `DELETE /v1/faults` | the same, once no worker has any |
+//! | `GET /` | a page that shows the app's graph, alive |
 //! | `GET /metrics` | the same numbers as Prometheus reads them, or as OpenMetrics where the client asks for that |
 //! | `POST /v1/reload` | [`Reloaded`](crate::Reloaded), once every worker has the app as it is in its files now |
 //!
 //! An error is `{"error": {"message": …}}` with a status of its own. Paths are versioned: keys are added to answers, never
 //! taken away. It knows neither sockets of clients nor guests; [`Steward`] is who has the answers.
 
+mod address;
 mod client;
 mod socket;
 
@@ -31,6 +34,7 @@ use crate::{
 };
 
 pub use self::{
+    address::{AddressError, AdminAddress, Token},
     client::{AdminClient, AdminError},
     socket::{AdminSocket, FoundNode, SocketError, nodes, private_folder, user},
 };
@@ -56,13 +60,39 @@ pub trait Steward: Clone + Send + Sync + 'static {
     fn clear_faults(&self) -> impl Future<Output = FaultsStatus> + Send;
 }
 
-/// Answers on the socket until the future is dropped; then the socket's file is gone, too.
-pub async fn serve(socket: AdminSocket, steward: impl Steward) {
-    match socket.listen() {
-        Ok((listener, _file)) => local::serve(listener, Admin(steward)).await,
-        Err(error) => tracing::warn!(%error, "nobody can ask after this node: its admin socket cannot be listened on"),
-    }
+/// Where a node can be asked and told things.
+#[derive(Debug, Default)]
+pub struct Doors {
+    /// For processes of its user.
+    pub socket: Option<AdminSocket>,
+    /// For who reads its metrics, and for browsers.
+    pub address: Option<AdminAddress>,
 }
+
+/// Answers at the doors until the future is dropped; then the socket's file is gone, too.
+pub async fn serve(doors: Doors, steward: impl Steward) {
+    let admin = Admin(steward);
+    let at_socket = async {
+        match doors.socket.map(AdminSocket::listen) {
+            Some(Ok((listener, _file))) => local::serve(listener, admin.clone()).await,
+            Some(Err(error)) => {
+                tracing::warn!(%error, "this node cannot be asked: its admin socket cannot be listened on")
+            }
+            None => {}
+        }
+    };
+    let at_address = async {
+        match doors.address.map(|address| address.listen(admin.clone())) {
+            Some(Ok((listener, guarded))) => local::serve_tcp(listener, guarded).await,
+            Some(Err(error)) => tracing::warn!(%error, "the admin address cannot be listened on"),
+            None => {}
+        }
+    };
+    tokio::join!(at_socket, at_address);
+}
+
+/// The page: it is in one piece, asks for the rest, and shows it.
+const PAGE: &str = include_str!("admin/page.html");
 
 #[derive(Clone)]
 struct Admin<S>(S);
@@ -73,6 +103,7 @@ impl<S: Steward> LocalHandler for Admin<S> {
         match (request.method(), request.uri().path()) {
             (&Method::GET, "/v1/node") => json(StatusCode::OK, &steward.node().await),
             (&Method::GET, "/v1/components") => json(StatusCode::OK, &steward.components().await),
+            (&Method::GET, address::PAGE) => text(PAGE, "text/html; charset=utf-8"),
             (&Method::GET, "/metrics") => {
                 let dialect = metrics::dialect(request.headers());
                 let (node, components) = tokio::join!(steward.node(), steward.components());
@@ -90,7 +121,7 @@ impl<S: Steward> LocalHandler for Admin<S> {
                 "this can be read with GET, set with PUT, and taken away with DELETE",
             ),
             (_, "/v1/reload") => refused(StatusCode::METHOD_NOT_ALLOWED, "this can only be done, with POST"),
-            (_, "/v1/node" | "/v1/components" | "/metrics") => {
+            (_, address::PAGE | "/v1/node" | "/v1/components" | "/metrics") => {
                 refused(StatusCode::METHOD_NOT_ALLOWED, "this can only be read, with GET")
             }
             (_, path) => refused(StatusCode::NOT_FOUND, &format!("there is nothing at {path}")),
@@ -143,8 +174,8 @@ fn faults_set(result: Result<FaultsStatus, FaultsError>) -> Response<Bytes> {
     json(StatusCode::UNPROCESSABLE_ENTITY, &Refused { error: Why { message, rejection } })
 }
 
-fn text(body: String, kind: &'static str) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::from(body));
+fn text(body: impl Into<Bytes>, kind: &'static str) -> Response<Bytes> {
+    let mut response = Response::new(body.into());
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }

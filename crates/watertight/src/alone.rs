@@ -19,7 +19,7 @@ use watertight_observe::Tally;
 
 use crate::{
     CompiledNode, Node,
-    admin::{AdminSocket, Steward},
+    admin::{Doors, Steward},
     faults::{FaultBoard, FaultOrders, FaultsError, FaultsStatus, FaultsWanted, RejectFaults, Spread},
     node::{AppDown, NodeError},
     reload::{ReadAnew, ReloadError, ReloadHandle, Reloaded, Reloads},
@@ -44,7 +44,7 @@ pub struct Alone<X> {
     /// Certificate and key.
     pub tls: Option<TlsFiles>,
     /// Where to ask after the node.
-    pub admin: Option<AdminSocket>,
+    pub admin: Doors,
     /// What it is called there.
     pub about: About,
     /// What reads the app anew.

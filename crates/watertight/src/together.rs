@@ -19,7 +19,7 @@ use watertight_model::{
 };
 
 use crate::{
-    admin::{self, AdminSocket, Steward},
+    admin::{self, Doors, Steward},
     control::{Answer, Ask},
     faults::{FaultBoard, FaultOrders, FaultsError, FaultsStatus, FaultsWanted, RejectFaults, Spread},
     orders::Orders,
@@ -44,7 +44,7 @@ pub struct Together<X> {
     /// What starts a worker in this executable; the place of its orders is added to it.
     pub command: String,
     /// Where to ask after the node.
-    pub admin: Option<AdminSocket>,
+    pub admin: Doors,
     /// What it is called there.
     pub about: About,
     /// What reads the app anew.
@@ -107,10 +107,8 @@ fn program<X: Serialize + DeserializeOwned>(command: &str, orders: Orders<X>, ap
 }
 
 /// Answers those who ask after a node, for as long as it is polled.
-pub(crate) async fn answer<N>(admin: Option<AdminSocket>, steward: impl Steward) -> N {
-    if let Some(socket) = admin {
-        admin::serve(socket, steward).await;
-    }
+pub(crate) async fn answer<N>(admin: Doors, steward: impl Steward) -> N {
+    admin::serve(admin, steward).await;
     pending().await
 }
 

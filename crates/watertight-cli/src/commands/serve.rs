@@ -6,12 +6,13 @@
 mod banner;
 mod prepare;
 
-use std::sync::Arc;
+use std::{fmt::Display, path::Path, sync::Arc};
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use watertight::{
     Alone, Signals, Together,
+    admin::{AdminAddress, Doors, Token},
     status::About,
     supervisor::{Listeners, parse_address},
 };
@@ -27,6 +28,8 @@ use crate::{args::Serve, commands::faults::reject, events, exit::Exit, failure::
 pub(crate) fn serve(args: Serve) -> Result<(), Failure> {
     events::show_tracing(args.events.verbose);
     let address = parse_address(&args.listen)?;
+    let admin = args.admin.as_deref().map(parse_address).transpose()?;
+    let token = args.admin_token_file.as_deref().map(read_token).transpose()?;
     let args = Arc::new(args);
     super::runtime()?.block_on(async {
         let mut signals = Signals::mind()?;
@@ -36,7 +39,8 @@ pub(crate) fn serve(args: Serve) -> Result<(), Failure> {
         };
         let workers = args.workers.map_or_else(cores, usize::from);
         let listeners = Listeners::bind(address, workers.max(1))?;
-        serve_on(&args, signals, prepared, listeners, workers).await
+        let admin = admin.map(|address| AdminAddress::bind(address, token)).transpose()?;
+        serve_on(&args, signals, prepared, listeners, admin, workers).await
     })
 }
 
@@ -53,12 +57,15 @@ async fn serve_on(
     signals: Signals,
     prepared: Prepared,
     listeners: Listeners,
+    admin_address: Option<AdminAddress>,
     workers: usize,
 ) -> Result<(), Failure> {
     let Prepared { orders, node, compiled, cached, warnings: _ } = prepared;
-    let admin = nodes::socket(args.admin_socket.as_deref(), &node.app().name)?;
+    let socket = nodes::socket(args.admin_socket.as_deref(), &node.app().name)?;
+    let admin = Doors { socket, address: admin_address };
     let banner = Banner {
-        admin: admin.as_ref().map(|socket| socket.path().to_owned()),
+        admin: admin.socket.as_ref().map(|socket| socket.path().to_owned()),
+        admin_url: admin.address.as_ref().map(|door| format!("http://{}", door.address())),
         address: listeners.address(),
         secure: args.tls().is_some(),
         workers,
@@ -86,6 +93,13 @@ async fn serve_on(
         tracing::warn!("{killed} workers did not drain in time and were killed");
     }
     Ok(())
+}
+
+/// Reads the token for the admin address.
+fn read_token(file: &Path) -> Result<Token, Failure> {
+    let failed = |error: &dyn Display| Failure::new(Exit::Usage, format!("{}: {error}", file.display()));
+    let text = std::fs::read_to_string(file).map_err(|error| failed(&error))?;
+    Token::new(&text).map_err(|error| failed(&error))
 }
 
 /// Everything in one process: for debuggers, and where there can be only one.

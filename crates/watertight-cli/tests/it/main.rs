@@ -1,5 +1,6 @@
 //! The `watertight` command end to end: real processes, real sockets on loopback, real guests.
 
+mod admin;
 mod build;
 mod cache;
 mod check;

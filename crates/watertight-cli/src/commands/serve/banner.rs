@@ -23,6 +23,7 @@ pub(super) struct Banner {
     pub(super) cached: usize,
     pub(super) cache: PathBuf,
     pub(super) admin: Option<PathBuf>,
+    pub(super) admin_url: Option<String>,
     pub(super) format: Format,
 }
 
@@ -49,7 +50,7 @@ impl Banner {
             let line = serde_json::json!({
                 "time": Timestamp(SystemTime::now()).to_string(), "pid": std::process::id(), "event": "serving",
                 "url": url, "address": self.address, "workers": workers, "app": app.name, "version": app.version,
-                "components": components, "pools": node.pools(), "admin": self.admin,
+                "components": components, "pools": node.pools(), "admin": self.admin, "admin_url": self.admin_url,
                 "cache": { "dir": self.cache, "compiled": compiled, "cached": cached },
             });
             return format!("{line}\n");
@@ -70,6 +71,10 @@ impl Banner {
         let _ = writeln!(text, "  cache       {compiled} compiled now, {cached} there already, in {cache}");
         if let Some(socket) = &self.admin {
             let _ = writeln!(text, "  admin       {}", socket.display());
+        }
+        if let Some(url) = &self.admin_url {
+            let head = if self.admin.is_some() { "" } else { "admin" };
+            let _ = writeln!(text, "  {head:<11} {url}");
         }
         text
     }
