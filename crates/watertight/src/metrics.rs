@@ -130,6 +130,15 @@ const COMPONENT: [OfComponent; 8] = [
     ),
 ];
 
+/// One number of each budget.
+type OfBudget = (&'static str, &'static str, fn(&BudgetUse) -> u64);
+
+const BUDGET: [OfBudget; 3] = [
+    ("watertight_component_budget_used", "What all its cells use of a budget.", |usage| usage.used),
+    ("watertight_component_budget_most", "What the one of them uses that uses most.", |usage| usage.most),
+    ("watertight_component_budget_limit", "What each of them may use.", |usage| usage.limit),
+];
+
 fn of_components(text: &mut Text, components: &[ComponentStatus]) {
     for (name, kind, help, read) in COMPONENT {
         let mut family = text.family(name, kind, help);
@@ -147,12 +156,7 @@ fn of_components(text: &mut Text, components: &[ComponentStatus]) {
     for component in components {
         family.histogram(&[("component", &component.name)], &LATENCY_BOUNDS, &component.latency);
     }
-    let budgets: [(&str, &str, fn(&BudgetUse) -> u64); 3] = [
-        ("watertight_component_budget_used", "What all its cells use of a budget.", |usage| usage.used),
-        ("watertight_component_budget_most", "What the one of them uses that uses most.", |usage| usage.most),
-        ("watertight_component_budget_limit", "What each of them may use.", |usage| usage.limit),
-    ];
-    for (name, help, read) in budgets {
+    for (name, help, read) in BUDGET {
         let mut family = text.family(name, Kind::Gauge, help);
         for component in components {
             for usage in &component.usage {

@@ -130,10 +130,10 @@ fn why_not(made: &[Made]) -> Option<Failure> {
 
 /// Without what the tool said, which was shown.
 fn in_short(error: &BuildError) -> String {
-    match error {
-        BuildError::Tool { command, how, .. } => format!("`{command}` {how}"),
-        other => other.to_string(),
+    if let BuildError::Tool { command, how, .. } = error {
+        return format!("`{command}` {how}");
     }
+    error.to_string()
 }
 
 fn lacking(tool: &Missing, components: &[&str]) -> String {
