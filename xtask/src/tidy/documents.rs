@@ -1,4 +1,4 @@
-//! Documents: every command that they show exists, every link and path leads somewhere, and every test that they name is there.
+//! Documents: every command that they show exists, every link and path leads somewhere, and every test and metric that they name is there.
 //!
 //! It reads Markdown as far as that takes: blocks of code, code within lines, links and headings. Whether a command also does
 //! what a page says is for the tests of the command line.
@@ -28,7 +28,7 @@ pub(super) fn check(tree: &Tree, repository: &Path) -> Vec<Breach> {
         for (line, piece) in pieces(&file.text) {
             let problem = match piece {
                 Piece::Command(command) => commands.problem(command),
-                Piece::Code(code) => in_line(code, &commands, &functions, &exists),
+                Piece::Code(code) => in_line(code, &commands, &functions, &exists).or_else(|| metric(code, tree)),
                 Piece::Link(target) => link(target, file, tree, &exists),
             };
             breaches.extend(problem.map(|what| file.breach(line, what)));
@@ -145,7 +145,22 @@ fn in_line(
     }
     let is_test = code.matches('_').count() >= 3
         && code.chars().all(|letter| letter.is_ascii_lowercase() || "_0123456789".contains(letter));
+    if code.starts_with("watertight_") {
+        return None;
+    }
     (is_test && !functions.contains(code)).then(|| format!("there is no test `{code}`"))
+}
+
+/// Where the families of metrics are named.
+const METRICS: &str = "crates/watertight/src/metrics.rs";
+
+/// A metric that a document names must be one. Counters and the like have their suffix in the document alone.
+fn metric(code: &str, tree: &Tree) -> Option<String> {
+    let name = ["_total", "_info"].iter().find_map(|suffix| code.strip_suffix(suffix)).unwrap_or(code);
+    let is_metric =
+        name.starts_with("watertight_") && name.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_');
+    let known = tree.find(METRICS).is_some_and(|file| file.text.contains(&format!("\"{name}\"")));
+    (is_metric && !known).then(|| format!("there is no metric `{code}`"))
 }
 
 fn link(target: &str, from: &File, tree: &Tree, exists: &impl Fn(&str) -> bool) -> Option<String> {
