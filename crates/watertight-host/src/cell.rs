@@ -25,6 +25,8 @@ pub struct HostCell {
     pub(crate) outbound: Outbound,
     pub(crate) files: Files,
     pub(crate) sockets: Arc<Sockets>,
+    /// Told to who asks, for as long as the cell lives.
+    pub(crate) _held: Arc<Held>,
     pub(crate) messages: Messages,
     /// For each connected socket of WASI 0.3, by its handle: held by its streams.
     pub(crate) streams: HashMap<u32, Arc<()>>,

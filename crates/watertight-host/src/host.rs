@@ -113,7 +113,9 @@ impl Host<HostCell> for WasiHost {
         let handles = component.budget.memory.as_usize() / BYTES_PER_HANDLE;
         table.set_max_capacity(handles.clamp(LEAST_HANDLES, MAX_HANDLES_PER_CELL));
         let files = Files::new(Arc::clone(&reporter), &self.writable, &self.base_dir, &mut wasi, &mut table)?;
-        core.account().set_holdings(Arc::new(Held { files: files.held(), sockets: Arc::clone(&counted) }));
+        let held = Arc::new(Held { files: files.held(), sockets: Arc::clone(&counted) });
+        let weak = Arc::downgrade(&held);
+        core.account().set_holdings(weak);
         let mut wasi_http = WasiHttpCtx::new();
         wasi_http.set_field_size_limit(MAX_HEADER_BYTES);
         let outbound = Outbound::from_grant(reporter, Arc::clone(&counted), Arc::clone(core.account()));
@@ -125,6 +127,7 @@ impl Host<HostCell> for WasiHost {
             outbound,
             files,
             sockets: counted,
+            _held: held,
             messages: Messages::default(),
             streams: HashMap::new(),
             tail,

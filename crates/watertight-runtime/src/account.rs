@@ -4,7 +4,7 @@
 use std::{
     fmt,
     sync::{
-        Arc, OnceLock,
+        Arc, OnceLock, Weak,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
@@ -26,7 +26,7 @@ pub struct Account {
     cpu: Arc<CpuAccount>,
     logged: AtomicU64,
     log_dropped: AtomicU64,
-    holdings: OnceLock<Arc<dyn Holdings>>,
+    holdings: OnceLock<Weak<dyn Holdings>>,
 }
 
 /// What the host holds for one cell.
@@ -113,8 +113,9 @@ impl Account {
         self.log_dropped.load(Relaxed)
     }
 
-    /// Has the host's part counted in [`Account::usage`]; once.
-    pub fn set_holdings(&self, holdings: Arc<dyn Holdings>) {
+    /// Has the host's part counted in [`Account::usage`], for as long as it lives; once. It is the cell that keeps it: what the host holds
+    /// is charged to this account, so that each would keep the other.
+    pub fn set_holdings(&self, holdings: Weak<dyn Holdings>) {
         let _ = self.holdings.set(holdings);
     }
 
@@ -139,7 +140,7 @@ impl Account {
             log_dropped_bytes: self.log_dropped.load(Relaxed),
             ..CellUsage::default()
         };
-        if let Some(holdings) = self.holdings.get() {
+        if let Some(holdings) = self.holdings.get().and_then(Weak::upgrade) {
             holdings.count_into(&mut usage);
         }
         usage

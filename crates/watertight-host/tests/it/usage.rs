@@ -1,5 +1,7 @@
 //! What cells use of their budgets, seen from outside: while they live, and in the event of their end.
 
+use std::sync::Arc;
+
 use watertight_model::{
     app::{Component, Lifetime},
     budget::ByteSize,
@@ -59,4 +61,16 @@ async fn what_was_dropped_of_a_log_is_told_once_at_the_end() {
     let cut: Vec<u64> = bench.events.all().into_iter().filter_map(cut).collect();
     assert_eq!(cut, [usage.log_dropped_bytes]);
     assert!(cut[0] >= 24, "{cut:?}");
+}
+
+#[tokio::test]
+async fn a_cell_that_is_gone_keeps_nothing_alive() {
+    // Whatever a cell has reports to the events.
+    let bench = Plan::of("write-logs", |component| component.grants.stdio = true).start();
+    run(&bench, 1).await.expect("writes succeed");
+    let before = Arc::strong_count(&bench.events);
+    for _ in 0..20 {
+        run(&bench, 1).await.expect("writes succeed");
+    }
+    assert_eq!(Arc::strong_count(&bench.events), before);
 }
