@@ -3,7 +3,7 @@
 //! Toolchains are installed by package name into `$WATERTIGHT_TOOLCHAINS` (default `~/.cache/watertight/toolchains`), never into the
 //! system and never into the repository. A file that would carry a path of the building machine is not written.
 
-mod debian;
+pub(crate) mod debian;
 mod encode;
 mod rust;
 mod script;
@@ -151,7 +151,7 @@ fn leaked(bytes: &[u8], paths: &[String]) -> Vec<String> {
     paths.iter().filter(holds).cloned().collect()
 }
 
-fn tools_folder() -> Result<PathBuf> {
+pub(crate) fn tools_folder() -> Result<PathBuf> {
     match std::env::var_os("WATERTIGHT_TOOLCHAINS") {
         Some(folder) => Ok(folder.into()),
         None => Ok(home()?.join(".cache/watertight/toolchains")),
@@ -173,7 +173,7 @@ pub(crate) fn repository() -> PathBuf {
 }
 
 /// The entries of a folder; none if it does not exist.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     if !folder.exists() {
         return Ok(Vec::new());
     }

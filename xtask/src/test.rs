@@ -24,6 +24,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if !args.rest.is_empty() {
         return pass(succeeds(runner, &args.rest)?);
     }
+    // What the tests of scripts run on.
+    crate::runtimes::for_tests()?;
     let tests = succeeds(runner, &["--workspace"])?;
     // `cargo test` has run them already.
     let documents = !nextest || succeeds(&["test", "--doc", "--no-fail-fast"], &["--workspace"])?;

@@ -13,7 +13,7 @@ use watertight_model::{budget::ByteSize, manifest::quantity};
     version,
     max_term_width = 100,
     after_help = "\
-APP is a folder with a watertight.toml, a manifest, or a single .wasm file.
+APP is a folder, with a watertight.toml or with scripts, a manifest, a single .wasm file, or a script such as app.py.
 
 Examples:
   watertight check examples/press      what would run, and what fails if a part of it fails
@@ -40,6 +40,7 @@ pub(crate) enum Command {
     Faults(Faults),
     Inspect(Inspect),
     Postmortem(Postmortem),
+    Runtime(Runtime),
     /// Print the JSON Schema of the manifest, for editors.
     #[command(after_help = "\
 Example:
@@ -65,7 +66,7 @@ Examples:
   watertight serve APP --format json | jq 'select(.event == \"request\")'
   watertight serve APP --workers 0      one process, for a debugger")]
 pub(crate) struct Serve {
-    /// Folder with a watertight.toml, manifest, or .wasm file.
+    /// Folder with a watertight.toml, manifest, .wasm file or script.
     #[arg(default_value = ".", value_hint = ValueHint::AnyPath)]
     pub(crate) app: PathBuf,
 
@@ -99,6 +100,9 @@ pub(crate) struct Serve {
 
     #[command(flatten)]
     pub(crate) cache: CacheDir,
+
+    #[command(flatten)]
+    pub(crate) runtimes: RuntimesDir,
 
     #[command(flatten)]
     pub(crate) postmortems: PostmortemArgs,
@@ -234,7 +238,7 @@ Examples:
 WAVE, the notation of arguments and results, looks like this:
   1, \"text\", [1, 2], (1, \"a\"), { name: \"x\", age: 3 }, some(1), none, ok(1), err(\"why\"), a-case, {flag-a, flag-b}")]
 pub(crate) struct Run {
-    /// Folder with a watertight.toml, manifest, or .wasm file.
+    /// Folder with a watertight.toml, manifest, .wasm file or script.
     #[arg(value_hint = ValueHint::AnyPath)]
     pub(crate) app: PathBuf,
 
@@ -261,6 +265,9 @@ pub(crate) struct Run {
 
     #[command(flatten)]
     pub(crate) cache: CacheDir,
+
+    #[command(flatten)]
+    pub(crate) runtimes: RuntimesDir,
 
     #[command(flatten)]
     pub(crate) postmortems: PostmortemArgs,
@@ -321,7 +328,7 @@ Examples:
   watertight check examples/press --format json | jq .report.blast
   watertight check examples/press --format svg > press.svg")]
 pub(crate) struct Check {
-    /// Folder with a watertight.toml, manifest, or .wasm file.
+    /// Folder with a watertight.toml, manifest, .wasm file or script.
     #[arg(default_value = ".", value_hint = ValueHint::AnyPath)]
     pub(crate) app: PathBuf,
 
@@ -331,6 +338,9 @@ pub(crate) struct Check {
 
     #[command(flatten)]
     pub(crate) cache: CacheDir,
+
+    #[command(flatten)]
+    pub(crate) runtimes: RuntimesDir,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -355,12 +365,15 @@ Examples:
   watertight compile examples/press
   watertight compile examples/press --cache-dir /srv/press/cache")]
 pub(crate) struct Compile {
-    /// Folder with a watertight.toml, manifest, or .wasm file.
+    /// Folder with a watertight.toml, manifest, .wasm file or script.
     #[arg(default_value = ".", value_hint = ValueHint::AnyPath)]
     pub(crate) app: PathBuf,
 
     #[command(flatten)]
     pub(crate) cache: CacheDir,
+
+    #[command(flatten)]
+    pub(crate) runtimes: RuntimesDir,
 
     /// How to show what was done.
     #[arg(long, value_enum, default_value_t)]
@@ -391,7 +404,7 @@ Examples:
   watertight drill APP --load 'GET /page' --for 30s --fault 'web->db: delay 200ms 5%, error 1%' --expect 'availability>=99.9%'
   watertight drill APP --fault 'db: trap 10%' --format svg > drill.svg")]
 pub(crate) struct Drill {
-    /// Folder with a watertight.toml, manifest, or .wasm file.
+    /// Folder with a watertight.toml, manifest, .wasm file or script.
     #[arg(default_value = ".", value_hint = ValueHint::AnyPath)]
     pub(crate) app: PathBuf,
 
@@ -425,6 +438,9 @@ pub(crate) struct Drill {
 
     #[command(flatten)]
     pub(crate) cache: CacheDir,
+
+    #[command(flatten)]
+    pub(crate) runtimes: RuntimesDir,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -506,6 +522,51 @@ pub(crate) struct Inspect {
     /// How to show it.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
+}
+
+/// Show, add and remove the language runtimes that scripts run on.
+///
+/// A runtime is a component with an interpreter in it, and a TOML beside it that says which files it runs. See docs/languages.md.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  watertight runtime list
+  watertight runtime add build/python.toml
+  watertight runtime remove python")]
+pub(crate) struct Runtime {
+    #[command(subcommand)]
+    pub(crate) action: Option<RuntimeAction>,
+
+    #[command(flatten)]
+    pub(crate) runtimes: RuntimesDir,
+
+    /// How to show it.
+    #[arg(long, value_enum, default_value_t, global = true)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RuntimeAction {
+    /// List all.
+    List,
+    /// Add one, in the place of one with the same name.
+    Add {
+        /// Its TOML; the component lies beside it.
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+    },
+    /// Remove one.
+    Remove {
+        /// Its name.
+        name: String,
+    },
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RuntimesDir {
+    /// Folder of language runtimes; $WATERTIGHT_RUNTIMES or $XDG_DATA_HOME/watertight/runtimes if not given.
+    #[arg(long, value_name = "DIR", global = true, value_hint = ValueHint::DirPath)]
+    pub(crate) runtimes: Option<PathBuf>,
 }
 
 /// Print a script that completes commands in a shell.
@@ -620,6 +681,7 @@ impl Command {
             Self::Drill(drill) => drill.format == DrillFormat::Json,
             Self::Inspect(inspect) => inspect.format == Format::Json,
             Self::Postmortem(postmortem) => postmortem.format == Format::Json,
+            Self::Runtime(runtime) => runtime.format == Format::Json,
             Self::Schema | Self::Completions(_) | Self::Worker(_) => false,
         }
     }

@@ -10,6 +10,7 @@ mod postmortem;
 mod ps;
 mod reload;
 mod run;
+mod runtime;
 mod serve;
 mod table;
 mod worker;
@@ -20,10 +21,11 @@ use clap::CommandFactory as _;
 use watertight::{AppSource, CheckedApp};
 
 use crate::{
-    args::{CacheDir, Cli, Command},
+    args::{CacheDir, Cli, Command, RuntimesDir},
     cache,
     exit::Exit,
     failure::{self, Failure},
+    runtimes,
     terminal::{self, Look},
 };
 
@@ -42,6 +44,7 @@ pub(crate) fn carry_out(command: Command) -> Result<u8, Failure> {
         Command::Faults(args) => faults::faults(&args).map(done),
         Command::Inspect(args) => inspect::inspect(&args).map(done),
         Command::Postmortem(args) => postmortem::postmortem(args).map(done),
+        Command::Runtime(args) => runtime::runtime(&args).map(done),
         Command::Schema => schema().map(done),
         Command::Completions(args) => completions(args.shell).map(done),
         Command::Worker(args) => worker::worker(&args).map(done),
@@ -71,8 +74,8 @@ fn for_people() -> clap::Command {
 }
 
 /// Reads and checks an app, and tells people of its warnings.
-fn checked(path: &Path) -> Result<(AppSource, CheckedApp), Failure> {
-    let source = AppSource::read(path)?;
+fn checked(path: &Path, runtimes: &RuntimesDir) -> Result<(AppSource, CheckedApp), Failure> {
+    let source = AppSource::read_with(path, &runtimes::runtimes(runtimes))?;
     let checked = source.check()?;
     terminal::tell(&failure::problems_text(&checked.warnings, Look::of_stderr()));
     Ok((source, checked))

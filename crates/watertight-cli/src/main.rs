@@ -10,6 +10,7 @@ mod exit;
 mod failure;
 mod nodes;
 mod progress;
+mod runtimes;
 mod state;
 mod terminal;
 

@@ -1,7 +1,7 @@
 //! `grants.env` and `grants.args`: what a guest finds around it at the start.
 //!
 //! Nothing of the host's own environment, arguments or folder is ever visible: only what the manifest spells out. The first
-//! argument is the component's name.
+//! argument is the component's name, or the path of the script that it runs.
 
 use wasmtime_wasi::WasiCtxBuilder;
 use watertight_model::app::Component;
@@ -11,7 +11,9 @@ pub(crate) fn from_grant(wasi: &mut WasiCtxBuilder, component: &Component, extra
     for (name, value) in &component.grants.env {
         wasi.env(name, value);
     }
-    wasi.arg(&component.name).args(&component.grants.args).args(extra);
+    // A script is named by its path, as everywhere.
+    let name = component.script.as_ref().map_or(&component.name, |script| &script.entry);
+    wasi.arg(name).args(&component.grants.args).args(extra);
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ pub(crate) fn app(change: impl FnOnce(&mut Component)) -> Arc<App> {
         fused_edges: Vec::new(),
         asynchronous: false,
         kind: SourceKind::Component,
+        script: None,
         redact: false,
     };
     change(&mut component);

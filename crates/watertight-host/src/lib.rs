@@ -27,6 +27,7 @@ mod outbound;
 mod random;
 mod report;
 mod resources;
+pub mod snapshot;
 mod sockets;
 mod stdio;
 

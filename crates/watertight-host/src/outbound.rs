@@ -56,7 +56,7 @@ type Held = (RequestSlot, Charge);
 /// The end of an exchange, when its connection is done.
 type Connection = Box<dyn Future<Output = Result<(), Error>> + Send>;
 /// An exchange: the answer's head, and what drives the rest of it.
-type Exchange = Box<dyn Future<Output = Result<(http::Response<WasiBody>, Connection), Error>> + Send>;
+pub(crate) type Exchange = Box<dyn Future<Output = Result<(http::Response<WasiBody>, Connection), Error>> + Send>;
 
 impl Outbound {
     pub(crate) fn from_grant(reporter: Arc<Reporter>, sockets: Arc<Sockets>, account: Arc<Account>) -> Self {

@@ -9,6 +9,7 @@ use crate::{
     breaker::BreakerSpec,
     budget::Budget,
     grant::Grants,
+    script::Script,
     supervision::{Backoff, Chance, Residence, Supervision},
     value::Value,
 };
@@ -73,6 +74,8 @@ pub struct Component {
     pub asynchronous: bool,
     /// What its bytes hold.
     pub kind: SourceKind,
+    /// The script that its bytes, a language runtime, run.
+    pub script: Option<Script>,
     /// What it is given and holds, or anything fused into it, is for no eyes: not for those of a postmortem either.
     pub redact: bool,
 }

@@ -50,6 +50,19 @@ impl Default for Budget {
     }
 }
 
+impl Budget {
+    /// What a script without a manifest may spend: an interpreter needs more than a component that was compiled.
+    #[must_use]
+    pub fn of_script() -> Self {
+        Self {
+            memory: ByteSize::mib(256),
+            cpu: Duration::from_secs(10),
+            deadline: Duration::from_secs(30),
+            ..Self::default()
+        }
+    }
+}
+
 /// A number of bytes, written as `64MiB`, `1GiB`, `512KiB`, `4096B`, or decimal `10MB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 #[serde(transparent)]

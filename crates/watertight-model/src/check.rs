@@ -29,8 +29,9 @@ use crate::{
     budget::Budget,
     component_type::{self, ComponentType, Item, Shape, Ty},
     grant::Grants,
-    manifest::{At, ComponentSpec, Manifest, TopSpec, TriggerSpec, nearest},
+    manifest::{At, ComponentSpec, Manifest, TopSpec, TriggerSpec, nearest, overlap},
     problem::{Code, Problem, SourceText},
+    script::{self, Script},
     supervision::Residence,
     version::{ExternName, compatible},
 };
@@ -40,6 +41,8 @@ use crate::{
 pub struct Files {
     /// The bytes of each component, by its name: see [`Manifest::sources`].
     pub sources: BTreeMap<String, Result<Arc<[u8]>, SourceError>>,
+    /// The scripts among them, whose bytes are those of the runtime that runs them.
+    pub scripts: BTreeMap<String, Script>,
     /// The host folders that grants name, by their path in the manifest: see [`Manifest::folders`].
     pub folders: BTreeMap<PathBuf, Result<(), FolderError>>,
 }
@@ -56,6 +59,11 @@ pub enum SourceError {
     Folder,
     /// The system would not let it be read: why.
     Unreadable(String),
+    /// A script, and no runtime for it.
+    NoRuntime {
+        /// The language that it is written in.
+        language: String,
+    },
 }
 
 /// Why a host folder cannot be granted.
@@ -110,9 +118,11 @@ impl HostInterfaces {
 /// Checks an app. Problems come in the order of the manifest's text; the app is there only if none of them is an error.
 #[must_use]
 pub fn check(manifest: &Manifest, files: &Files, host: &HostInterfaces) -> (Option<App>, Vec<Problem>) {
-    let mut checker = Checker { manifest, host, types: Vec::new(), problems: manifest.problems.clone() };
+    let scripts = &files.scripts;
+    let mut checker = Checker { manifest, host, scripts, types: Vec::new(), problems: manifest.problems.clone() };
     if !manifest.broken {
         checker.folders(files);
+        checker.mounts();
         checker.nested_folders();
         checker.sources(files);
     }
@@ -123,12 +133,13 @@ pub fn check(manifest: &Manifest, files: &Files, host: &HostInterfaces) -> (Opti
     (app.filter(|_| sound), problems)
 }
 
-/// Checks an app of one component with the default lifetime, wall and budget, and no grant but its output: what a single
-/// `.wasm` file is. It answers every path if it exports an HTTP handler.
+/// Checks an app of one component with the default lifetime and wall, and no grant but its output: what a single
+/// `.wasm` file is, or a script with the bytes of its runtime. It answers every path if it exports an HTTP handler.
 #[must_use]
 pub fn single(
     file: &Path,
     bytes: Result<Arc<[u8]>, SourceError>,
+    script: Option<Script>,
     host: &HostInterfaces,
 ) -> (Option<App>, Vec<Problem>) {
     let name = name_from(file);
@@ -149,7 +160,7 @@ pub fn single(
         grants: Grants { stdio: true, ..Grants::default() },
         dirs: Vec::new(),
         writable: Vec::new(),
-        budget: Budget::default(),
+        budget: if script.is_some() { Budget::of_script() } else { Budget::default() },
         edges: Vec::new(),
         residence: Residence::default(),
         redact: false,
@@ -169,7 +180,8 @@ pub fn single(
         broken: false,
         single: true,
     };
-    let files = Files { sources: BTreeMap::from([(name, bytes)]), folders: BTreeMap::new() };
+    let scripts = script.into_iter().map(|script| (name.clone(), script)).collect();
+    let files = Files { sources: BTreeMap::from([(name, bytes)]), scripts, folders: BTreeMap::new() };
     check(&manifest, &files, host)
 }
 
@@ -185,6 +197,7 @@ fn name_from(file: &Path) -> String {
 struct Checker<'a> {
     manifest: &'a Manifest,
     host: &'a HostInterfaces,
+    scripts: &'a BTreeMap<String, Script>,
     /// The type of each component; none where its bytes are not to be had, which is reported.
     types: Vec<Option<ComponentType>>,
     problems: Vec<Problem>,
@@ -246,6 +259,22 @@ impl Checker<'_> {
         }
     }
 
+    /// A script's folder has its place among the folders that the guest sees.
+    fn mounts(&mut self) {
+        for component in &self.manifest.components {
+            if !self.scripts.contains_key(&component.name.value) {
+                continue;
+            }
+            let taken = component.grants.dirs.iter().find(|dir| overlap(&dir.guest, script::FOLDER));
+            let Some(taken) = taken else { continue };
+            let what =
+                format!("the guest path `{}` overlaps `{}`, where the script's folder is", taken.guest, script::FOLDER);
+            let problem = Problem::new(Code::OverlappingDirs, what).help("give the folder a guest path beside it");
+            let span = component.dirs.first().map_or_else(|| component.name.span.clone(), |dir| dir.span.clone());
+            self.report(problem, span, "");
+        }
+    }
+
     /// A folder that is written to is counted, and what lies in two of them would be counted twice. Links are followed when the app is loaded.
     fn nested_folders(&mut self) {
         let folders = self.manifest.components.iter().flat_map(|component| &component.writable);
@@ -290,6 +319,12 @@ impl Checker<'_> {
             Some(Err(SourceError::Unreadable(why))) => {
                 Problem::new(Code::MissingFile, format!("`{path}` cannot be read: {why}"))
                     .help("let the user that runs watertight read it")
+            }
+            Some(Err(SourceError::NoRuntime { language })) => {
+                Problem::new(Code::NoRuntime, format!("`{path}` is {language}, and there is no runtime for it")).help(
+                    "add one: watertight runtime add FILE.toml; those that are there: watertight runtime list; \
+                     how to build one: docs/languages.md",
+                )
             }
         };
         self.report(problem, source.span, "");

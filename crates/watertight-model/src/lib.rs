@@ -14,6 +14,7 @@
 //! let missing = || Err(SourceError::Missing { neighbours: Vec::new() });
 //! let files = Files {
 //!     sources: manifest.sources().map(|(component, _path)| (component.to_owned(), missing())).collect(),
+//!     scripts: BTreeMap::new(),
 //!     folders: manifest.folders().map(|path| (path.to_owned(), Ok(()))).collect(),
 //! };
 //! // … and gets an app, or every problem at once: each is a `miette::Diagnostic` and serialises for machines.
@@ -41,6 +42,7 @@ pub mod picture;
 pub mod postmortem;
 pub mod problem;
 pub mod report;
+pub mod script;
 mod signature;
 pub mod supervision;
 pub mod usage;

@@ -467,7 +467,7 @@ fn read_dirs(reader: &mut Reader, table: Table<'_>) -> (Vec<DirGrant>, Folders) 
 }
 
 /// Whether one guest path is the other or lies in it.
-fn overlap(a: &str, b: &str) -> bool {
+pub(crate) fn overlap(a: &str, b: &str) -> bool {
     let holds = |outer: &str, inner: &str| {
         outer == "/" || inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };

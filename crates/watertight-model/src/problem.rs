@@ -85,6 +85,8 @@ codes! {
     MissingFolder = "missing-folder",
     /// Bytes that are not a component.
     NotAComponent = "not-a-component",
+    /// A script is written in a language that no runtime runs.
+    NoRuntime = "no-runtime",
     /// An import or export of a kind that no edge can carry.
     Unsupported = "unsupported",
     /// An import that nobody satisfies.

@@ -40,6 +40,7 @@ fn app() -> Arc<App> {
         fused_edges: Vec::new(),
         asynchronous: false,
         kind: SourceKind::Component,
+        script: None,
         redact: false,
     };
     let function = Function {

@@ -70,7 +70,7 @@ impl CompileCache {
     /// Whether a sound entry for this component is there, without loading it.
     #[must_use]
     pub(crate) fn holds(&self, engine: &Engine, bytes: &[u8]) -> bool {
-        self.sound_entry(&self.folder(engine, bytes)).is_some()
+        self.sound_entry(&self.folder(engine, bytes), "cwasm").is_some()
     }
 
     /// Loads the compiled code of a component, compiling it where there is no sound entry. A cache that cannot be written to
@@ -81,7 +81,7 @@ impl CompileCache {
             return Ok((component, Origin::Cached));
         }
         let code = engine.precompile_component(bytes)?;
-        if let Err(error) = write(&folder, &code) {
+        if let Err(error) = write(&folder, &code, "cwasm") {
             tracing::warn!(folder = %folder.display(), %error, "cannot write to the compile cache");
         }
         if let Some(component) = self.load_entry(engine, &folder) {
@@ -92,8 +92,26 @@ impl CompileCache {
         Ok((component, Origin::Unkept))
     }
 
+    /// What was kept under this key.
+    #[must_use]
+    pub fn kept(&self, key: &str) -> Option<Vec<u8>> {
+        let (_, mut file) = self.sound_entry(&self.root.join(format!("kept-{key}")), "bytes")?;
+        let mut bytes = Vec::new();
+        io::Seek::rewind(&mut file).ok()?;
+        file.read_to_end(&mut bytes).ok()?;
+        Some(bytes)
+    }
+
+    /// Keeps bytes that took long to make, under a key that tells what they were made from.
+    pub fn keep(&self, key: &str, bytes: &[u8]) {
+        let folder = self.root.join(format!("kept-{key}"));
+        if let Err(error) = write(&folder, bytes, "bytes") {
+            tracing::warn!(folder = %folder.display(), %error, "cannot write to the compile cache");
+        }
+    }
+
     fn load_entry(&self, engine: &Engine, folder: &Path) -> Option<Component> {
-        let (path, file) = self.sound_entry(folder)?;
+        let (path, file) = self.sound_entry(folder, "cwasm")?;
         let same_file = format!("/proc/self/fd/{}", file.as_raw_fd());
         // SAFETY: the checksum says that this open file holds what `write` put there after compiling for an engine with the same
         // compatibility hash; only the owner of the folder can make a file of that name with other content.
@@ -105,9 +123,9 @@ impl CompileCache {
     }
 
     /// Finds the entry whose content has the hash that is its name, and removes those whose has not.
-    fn sound_entry(&self, folder: &Path) -> Option<(PathBuf, File)> {
+    fn sound_entry(&self, folder: &Path, kind: &str) -> Option<(PathBuf, File)> {
         fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path()).find_map(|path| {
-            if path.extension()? != "cwasm" {
+            if path.extension()? != kind {
                 return None;
             }
             let expected = path.file_stem()?.to_str()?.to_owned();
@@ -132,12 +150,12 @@ impl CompileCache {
     }
 }
 
-fn write(folder: &Path, code: &[u8]) -> io::Result<()> {
+fn write(folder: &Path, code: &[u8], kind: &str) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(code)?;
     file.as_file().sync_all()?;
-    let name = format!("{}.cwasm", blake3::hash(code).to_hex());
+    let name = format!("{}.{kind}", blake3::hash(code).to_hex());
     file.persist(folder.join(name)).map_err(|error| error.error)?;
     Ok(())
 }

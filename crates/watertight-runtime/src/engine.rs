@@ -12,7 +12,9 @@ use std::{
     time::Duration,
 };
 
-use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
+use wasmtime::{
+    Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmBacktraceDetails,
+};
 
 use crate::pool::PoolPlan;
 
@@ -104,6 +106,17 @@ const MAX_INSTANCE_BYTES: usize = 4 << 20;
 /// An engine that only compiles: it has no pool.
 pub(crate) fn compiler(kind: EngineKind) -> wasmtime::Result<Engine> {
     Engine::new(&config(kind, None, false))
+}
+
+/// An engine that runs one cell without a pool, to take a snapshot of it. Nothing moves its epoch but who asked for it.
+///
+/// # Errors
+/// When this machine has none.
+pub fn engine_for_snapshots() -> wasmtime::Result<Engine> {
+    let mut config = config(EngineKind::Sync, None, false);
+    // What runs once is not worth optimising.
+    config.cranelift_opt_level(OptLevel::None);
+    Engine::new(&config)
 }
 
 /// The engines of a process, and the thread that moves their epochs on.

@@ -41,7 +41,7 @@ pub use app::{AppView, CompiledApp, LoadError, NoProgress, Progress, RunningApp}
 pub use cache::{CacheError, CompileCache, Origin};
 pub use cell::CellCore;
 pub use compile::{CompileError, Needs};
-pub use engine::EngineKind;
+pub use engine::{EngineKind, engine_for_snapshots};
 pub use failure::{ExitStatus, memory_spent};
 pub use ferry::{FarCall, Ferry, ReceiveError};
 pub use host::{CellData, Host, HostResource};

@@ -31,6 +31,7 @@ mod control;
 pub mod drill;
 pub mod faults;
 mod ferry;
+mod folder;
 pub mod held;
 pub mod inspect;
 mod invoke;
@@ -39,8 +40,10 @@ mod node;
 mod orders;
 pub mod postmortem;
 mod reload;
+pub mod runtimes;
 pub mod serve;
 mod signals;
+mod snapshots;
 pub mod source;
 pub mod status;
 pub mod supervisor;
@@ -54,6 +57,7 @@ pub use self::{
     node::{AppDown, CompiledNode, Node, NodeBuilder, NodeError, RunError},
     orders::{Orders, OrdersError, PostedOrders},
     reload::{Anew, ReadAnew, Rejection, ReloadError, Reloaded},
+    runtimes::{RuntimeError, Runtimes},
     serve::{ServeError, Server, TlsFiles},
     signals::Signals,
     source::{AppSource, CheckedApp, ManifestFile, ReadError, Rejected},

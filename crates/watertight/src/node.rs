@@ -37,6 +37,7 @@ use crate::{
     invoke::{self, Export, InvokeError, Val},
     postmortem::Postmortems,
     serve::{self, ServeError, Server, TlsFiles},
+    snapshots,
     source::{AppSource, CheckedApp, ReadError, Rejected},
     status::Watch,
 };
@@ -109,8 +110,9 @@ impl CheckedApp {
         roots: &[(ComponentId, u32)],
         progress: &dyn Progress,
     ) -> Result<CompiledNode, NodeError> {
-        let compiled = CompiledApp::compile(Arc::clone(&self.app), &self.sources, cache, roots, progress)
-            .map_err(NodeError::Load)?;
+        let sources = if self.snapshots { snapshots::with_scripts(self, &cache) } else { self.sources.clone() };
+        let compiled =
+            CompiledApp::compile(Arc::clone(&self.app), &sources, cache, roots, progress).map_err(NodeError::Load)?;
         Ok(CompiledNode {
             compiled,
             base: self.base.clone(),

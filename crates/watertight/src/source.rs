@@ -1,6 +1,7 @@
-//! From what a person names to an app: a folder, a manifest or a `.wasm` file is read once, whole, and checked.
+//! From what a person names to an app: a folder, a manifest, a `.wasm` file or a script is read once, whole, and checked.
 //!
-//! This is the one place that reads an app's files; what it read is what runs, whatever happens to the files later. It decides
+//! This is the one place that reads an app's files; what it read is what runs, whatever happens to the files later. Scripts are
+//! the exception: their runtime is read here, and reads them itself, each time it runs one. It decides
 //! nothing about them: that is the checker's part.
 
 use std::{
@@ -15,6 +16,12 @@ use watertight_model::{
     check::{self, Files, FolderError, HostInterfaces, SourceError},
     manifest::Manifest,
     problem::Problem,
+    script::{self, Script},
+};
+
+use crate::{
+    folder::{self, FolderApp},
+    runtimes::Runtimes,
 };
 
 /// The manifest's name in an app's folder.
@@ -40,10 +47,12 @@ enum Form {
         file: String,
         text: String,
         sources: BTreeMap<String, Result<Arc<[u8]>, SourceError>>,
+        scripts: BTreeMap<String, Script>,
     },
     Single {
         file: PathBuf,
         bytes: Result<Arc<[u8]>, SourceError>,
+        script: Option<Script>,
     },
 }
 
@@ -62,7 +71,7 @@ pub enum ReadError {
         wasm: Vec<String>,
     },
     /// A file that is neither text nor WebAssembly.
-    #[error("{} is neither a manifest nor WebAssembly: name a folder with a {MANIFEST}, a manifest, or a .wasm file", .0.display())]
+    #[error("{} is neither a manifest, WebAssembly nor a script: name a folder with a {MANIFEST}, a manifest, a .wasm file or a script", .0.display())]
     Neither(PathBuf),
     /// The system would not let it be read.
     #[error("cannot read {}: {error}", path.display())]
@@ -92,6 +101,8 @@ pub struct CheckedApp {
     pub base: PathBuf,
     /// Problems that keep nothing from running.
     pub warnings: Vec<Problem>,
+    /// Whether scripts that answer requests are loaded once, when the app is compiled, instead of in each request.
+    pub snapshots: bool,
 }
 
 /// An app that is not sound: everything that is wrong with it, at least one error.
@@ -111,18 +122,47 @@ impl AppSource {
     /// # Errors
     /// When there is nothing at `path` that could be an app.
     pub fn read(path: &Path) -> Result<Self, ReadError> {
+        Self::read_with(path, &Runtimes::default())
+    }
+
+    /// Reads an app whose scripts, or which as a single script, these runtimes run.
+    ///
+    /// # Errors
+    /// When there is nothing at `path` that could be an app.
+    pub fn read_with(path: &Path, runtimes: &Runtimes) -> Result<Self, ReadError> {
         let unreadable = |error| unreadable(path, error);
+        if path.is_file()
+            && !is_wasm(path).map_err(unreadable)?
+            && let Some(name) = path.file_name()
+            && let Some(found) = run_by(Path::new(name), runtimes)
+        {
+            let (bytes, script) =
+                found.map_or_else(|error| (Err(error), None), |(bytes, script)| (Ok(bytes), Some(script)));
+            return Ok(Self { form: Form::Single { file: path.to_owned(), bytes, script }, base: parent(path) });
+        }
+        if path.is_dir()
+            && !path.join(MANIFEST).is_file()
+            && let Some(FolderApp { manifest, sources, scripts }) = folder::read(path, runtimes).map_err(unreadable)?
+        {
+            let sources = sources.into_iter().map(|(name, bytes)| (name, Ok(bytes))).collect();
+            let file = path.join(MANIFEST).display().to_string();
+            return Ok(Self { form: Form::Manifest { file, text: manifest, sources, scripts }, base: path.to_owned() });
+        }
         let Some(ManifestFile { path, base, text }) = ManifestFile::read(path)? else {
             let bytes = fs::read(path).map_err(unreadable)?;
-            let form = Form::Single { file: path.to_owned(), bytes: Ok(bytes.into()) };
+            let form = Form::Single { file: path.to_owned(), bytes: Ok(bytes.into()), script: None };
             return Ok(Self { form, base: parent(path) });
         };
         let file = path.display().to_string();
-        let sources = Manifest::parse(&file, &text)
-            .sources()
-            .map(|(component, source)| (component.to_owned(), read_source(&base, source)))
-            .collect();
-        Ok(Self { form: Form::Manifest { file, text, sources }, base })
+        let (mut sources, mut scripts) = (BTreeMap::new(), BTreeMap::new());
+        for (component, source) in Manifest::parse(&file, &text).sources() {
+            let read = read_source(&base, source, runtimes).map(|(bytes, script)| {
+                scripts.extend(script.map(|script| (component.to_owned(), script)));
+                bytes
+            });
+            sources.insert(component.to_owned(), read);
+        }
+        Ok(Self { form: Form::Manifest { file, text, sources, scripts }, base })
     }
 
     /// An app of a manifest's text and the bytes of its components, by their names. Granted folders are relative to `base`.
@@ -132,17 +172,18 @@ impl AppSource {
         base: impl Into<PathBuf>,
     ) -> Self {
         let sources = components.into_iter().map(|(name, bytes)| (name, Ok(bytes))).collect();
-        Self { form: Form::Manifest { file: MANIFEST.to_owned(), text: manifest.into(), sources }, base: base.into() }
+        let (file, text, scripts) = (MANIFEST.to_owned(), manifest.into(), BTreeMap::new());
+        Self { form: Form::Manifest { file, text, sources, scripts }, base: base.into() }
     }
 
     /// An app of one component, with defaults; it is named after `file`, which need not exist.
     pub fn single(file: impl Into<PathBuf>, bytes: impl Into<Arc<[u8]>>) -> Self {
         let file = file.into();
         let base = parent(&file);
-        Self { form: Form::Single { file, bytes: Ok(bytes.into()) }, base }
+        Self { form: Form::Single { file, bytes: Ok(bytes.into()), script: None }, base }
     }
 
-    /// Whether this is a single `.wasm`, without a manifest to say what it may do.
+    /// Whether this is a single `.wasm` or script, without a manifest to say what it may do.
     #[must_use]
     pub fn is_single(&self) -> bool {
         matches!(self.form, Form::Single { .. })
@@ -155,15 +196,16 @@ impl AppSource {
     pub fn check(&self) -> Result<CheckedApp, Rejected> {
         let host = HostInterfaces::wasi();
         let (app, warnings, sources) = match &self.form {
-            Form::Single { file, bytes } => {
-                let (app, problems) = check::single(file, bytes.clone(), &host);
+            Form::Single { file, bytes, script } => {
+                let (app, problems) = check::single(file, bytes.clone(), script.clone(), &host);
                 let name = app.as_ref().and_then(|app| app.components.first()).map(|component| component.name.clone());
                 (app, problems, BTreeMap::from([(name.unwrap_or_default(), bytes.clone())]))
             }
-            Form::Manifest { file, text, sources } => {
+            Form::Manifest { file, text, sources, scripts } => {
                 let manifest = Manifest::parse(file, text);
                 let folders = manifest.folders().map(|path| (path.to_owned(), look_up(&self.base.join(path))));
-                let files = Files { sources: sources.clone(), folders: folders.collect() };
+                let (sources, scripts) = (sources.clone(), scripts.clone());
+                let files = Files { sources, scripts, folders: folders.collect() };
                 let (app, problems) = check::check(&manifest, &files, &host);
                 (app, problems, files.sources)
             }
@@ -174,7 +216,7 @@ impl AppSource {
             Some((component.id, Arc::clone(bytes)))
         });
         let sources = bytes.collect();
-        Ok(CheckedApp { app: Arc::new(app), sources, base: self.base.clone(), warnings })
+        Ok(CheckedApp { app: Arc::new(app), sources, base: self.base.clone(), warnings, snapshots: true })
     }
 
     /// What another process needs to check the same app: the parts, with their bytes. Only for an app that was checked:
@@ -188,28 +230,30 @@ impl AppSource {
                 blobs.push(Arc::clone(bytes));
             }
         };
-        let (file, manifest) = match &self.form {
-            Form::Single { file, bytes } => {
+        let (file, manifest, scripts) = match &self.form {
+            Form::Single { file, bytes, script } => {
                 keep("", bytes);
-                (file.clone(), None)
+                let scripts = script.iter().map(|script| (String::new(), script.clone()));
+                (file.clone(), None, scripts.collect())
             }
-            Form::Manifest { file, text, sources } => {
+            Form::Manifest { file, text, sources, scripts } => {
                 sources.iter().for_each(|(name, bytes)| keep(name, bytes));
-                (PathBuf::from(file), Some(text.clone()))
+                (PathBuf::from(file), Some(text.clone()), scripts.clone())
             }
         };
-        (SourceParts { file, manifest, base: self.base.clone(), blobs: named }, blobs)
+        (SourceParts { file, manifest, scripts, base: self.base.clone(), blobs: named }, blobs)
     }
 
     /// Puts together what [`AppSource::parts`] took apart.
     pub(crate) fn from_parts(parts: SourceParts, blobs: Vec<Arc<[u8]>>) -> Self {
-        let SourceParts { file, manifest, base, blobs: named } = parts;
+        let SourceParts { file, manifest, mut scripts, base, blobs: named } = parts;
         let mut named = named.into_iter().map(|(name, _)| name).zip(blobs.into_iter().map(Ok));
         let form = match manifest {
-            Some(text) => Form::Manifest { file: file.display().to_string(), text, sources: named.collect() },
+            Some(text) => Form::Manifest { file: file.display().to_string(), text, sources: named.collect(), scripts },
             None => {
                 let missing = Err(SourceError::Missing { neighbours: Vec::new() });
-                Form::Single { file, bytes: named.next().map_or(missing, |(_, bytes)| bytes) }
+                let bytes = named.next().map_or(missing, |(_, bytes)| bytes);
+                Form::Single { file, bytes, script: scripts.remove("") }
             }
         };
         Self { form, base }
@@ -221,6 +265,8 @@ impl AppSource {
 pub(crate) struct SourceParts {
     file: PathBuf,
     manifest: Option<String>,
+    /// The scripts among the components; that of a single one has no name.
+    scripts: BTreeMap<String, Script>,
     base: PathBuf,
     /// Names and lengths of the components' bytes.
     pub(crate) blobs: Vec<(String, u64)>,
@@ -292,10 +338,29 @@ fn is_wasm(path: &Path) -> io::Result<bool> {
     }
 }
 
-fn read_source(base: &Path, source: &Path) -> Result<Arc<[u8]>, SourceError> {
+/// The bytes of a runtime, and the script that it runs.
+type RunBy = Result<(Arc<[u8]>, Script), SourceError>;
+
+/// A script's runtime, if a file is a script by its ending.
+fn run_by(file: &Path, runtimes: &Runtimes) -> Option<RunBy> {
+    let ending = script::ending(file)?;
+    let Some(runtime) = runtimes.find(&ending) else {
+        let language = script::language(&ending)?.to_owned();
+        return Some(Err(SourceError::NoRuntime { language }));
+    };
+    let bytes = runtime.read().map_err(|error| SourceError::Unreadable(error.to_string()));
+    Some(bytes.map(|bytes| (bytes, runtime.spec.script(file))))
+}
+
+fn read_source(base: &Path, source: &Path, runtimes: &Runtimes) -> Result<(Arc<[u8]>, Option<Script>), SourceError> {
     let path = base.join(source);
+    if path.is_file()
+        && let Some(found) = run_by(source, runtimes)
+    {
+        return found.map(|(bytes, script)| (bytes, Some(script)));
+    }
     match fs::read(&path) {
-        Ok(bytes) => Ok(bytes.into()),
+        Ok(bytes) => Ok((bytes.into(), None)),
         Err(_) if path.is_dir() => Err(SourceError::Folder),
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             let folder = source.parent().unwrap_or(Path::new(""));
@@ -376,7 +441,8 @@ mod tests {
         write(&folder, "b.wasm", "");
         assert!(read(folder.path()).ends_with("create one, or name one of its files: b.wasm"));
         assert!(
-            read(&write(&folder, "picture.png", [0xff, 0xfe, 0x00])).contains("neither a manifest nor WebAssembly")
+            read(&write(&folder, "picture.png", [0xff, 0xfe, 0x00]))
+                .contains("neither a manifest, WebAssembly nor a script")
         );
     }
 

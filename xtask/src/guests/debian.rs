@@ -13,24 +13,38 @@ use anyhow::{Context as _, Result, ensure};
 const PRESENT: [&str; 4] = ["libc6", "libgcc-s1", "libstdc++6", "gcc-12-base"];
 
 /// One folder with unpacked packages and apt's own state beside them.
-pub(super) struct Unpacked {
+pub(crate) struct Unpacked {
     folder: PathBuf,
+    /// A file that stands in for the machine's own lists of archives.
+    sources: Option<PathBuf>,
 }
 
 impl Unpacked {
     /// Packages go to `folder/root`.
-    pub(super) fn new(folder: &Path) -> Result<Self> {
+    pub(crate) fn new(folder: &Path) -> Result<Self> {
+        Self::with(folder, None)
+    }
+
+    /// The same, from one archive that the machine need not know: a line as in `sources.list`.
+    pub(crate) fn of(folder: &Path, archive: &str) -> Result<Self> {
+        std::fs::create_dir_all(folder)?;
+        let sources = folder.join("sources.list");
+        std::fs::write(&sources, format!("{archive}\n"))?;
+        Self::with(folder, Some(sources))
+    }
+
+    fn with(folder: &Path, sources: Option<PathBuf>) -> Result<Self> {
         for part in ["root", "lists/partial", "cache/archives/partial", "deb"] {
             std::fs::create_dir_all(folder.join(part))
                 .with_context(|| format!("cannot create {}", folder.display()))?;
         }
-        let unpacked = Self { folder: folder.to_owned() };
+        let unpacked = Self { folder: folder.to_owned(), sources };
         run(unpacked.apt("apt-get").arg("update"))?;
         Ok(unpacked)
     }
 
     /// The packages that `name` needs to run, itself among them, without those of the base system.
-    pub(super) fn closure(&self, name: &str) -> Result<BTreeSet<String>> {
+    pub(crate) fn closure(&self, name: &str) -> Result<BTreeSet<String>> {
         let text = run(self.apt("apt-cache").args([
             "depends",
             "--recurse",
@@ -48,7 +62,7 @@ impl Unpacked {
     }
 
     /// What `name` depends on directly and starts with `prefix`: for packages whose name holds a version.
-    pub(super) fn dependency(&self, name: &str, prefix: &str) -> Result<String> {
+    pub(crate) fn dependency(&self, name: &str, prefix: &str) -> Result<String> {
         let text = run(self.apt("apt-cache").args(["depends", name]))?;
         let found =
             text.lines().filter_map(|line| line.trim().strip_prefix("Depends: ")).find(|dep| dep.starts_with(prefix));
@@ -56,7 +70,7 @@ impl Unpacked {
     }
 
     /// Downloads and unpacks.
-    pub(super) fn unpack(&self, names: impl IntoIterator<Item = String>) -> Result<()> {
+    pub(crate) fn unpack(&self, names: impl IntoIterator<Item = String>) -> Result<()> {
         let deb = self.folder.join("deb");
         let names: Vec<String> = names.into_iter().collect();
         run(self.apt("apt-get").arg("download").args(&names).current_dir(&deb))?;
@@ -73,6 +87,10 @@ impl Unpacked {
         for (key, part) in [("Dir::State::lists", "lists"), ("Dir::Cache", "cache")] {
             command.arg("-o").arg(format!("{key}={}", self.folder.join(part).display()));
         }
+        if let Some(sources) = &self.sources {
+            command.arg("-o").arg(format!("Dir::Etc::SourceList={}", sources.display()));
+            command.args(["-o", "Dir::Etc::SourceParts=/dev/null"]);
+        }
         // As root, apt fetches as a user who may not enter the folder.
         command.args(["-o", "APT::Sandbox::User=", "-qq"]);
         command
@@ -80,7 +98,7 @@ impl Unpacked {
 }
 
 /// Runs to the end and gives what it printed.
-pub(super) fn run(command: &mut Command) -> Result<String> {
+pub(crate) fn run(command: &mut Command) -> Result<String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = command.output().with_context(|| format!("cannot run `{program}`: is it installed?"))?;
     let errors = String::from_utf8_lossy(&output.stderr);

@@ -18,11 +18,12 @@ use crate::{
     args::{CacheDir, Check, CheckFormat},
     failure::{self, Failure},
     progress::CompileProgress,
+    runtimes,
     terminal::{self, Look},
 };
 
 pub(crate) fn check(args: Check) -> Result<(), Failure> {
-    let source = AppSource::read(&args.app)?;
+    let source = AppSource::read_with(&args.app, &runtimes::runtimes(&args.runtimes))?;
     let looked_at = source
         .check()
         .map_err(Failure::from)

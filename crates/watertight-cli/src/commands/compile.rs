@@ -11,7 +11,7 @@ use crate::{
 };
 
 pub(crate) fn compile(args: Compile) -> Result<(), Failure> {
-    let (_, checked) = super::checked(&args.app)?;
+    let (_, checked) = super::checked(&args.app, &args.runtimes)?;
     let folder = super::cache_folder(args.cache)?;
     let progress = CompileProgress::new(&checked.app, Look::of_stderr());
     checked.compile(CompileCache::open(&folder)?, &checked.all_roots(), &progress)?;

@@ -25,7 +25,7 @@ use crate::{
 
 pub(crate) fn drill(args: &args::Drill) -> Result<u8, Failure> {
     events::show_tracing(false);
-    let (_, checked) = super::checked(&args.app)?;
+    let (_, checked) = super::checked(&args.app, &args.runtimes)?;
     let seed = args.seed.unwrap_or_else(chance);
     let plan = FaultPlan::parse(&checked.app, "--fault", &args.faults, seed);
     let expectations = Expectation::parse("--expect", &args.expect);

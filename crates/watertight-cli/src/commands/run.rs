@@ -25,11 +25,13 @@ const UNWATCHED: Duration = Duration::from_secs(600);
 
 pub(crate) fn run(args: Run) -> Result<u8, Failure> {
     events::show_tracing(args.events.verbose);
-    let (source, mut checked) = super::checked(&args.app)?;
+    let (source, mut checked) = super::checked(&args.app, &args.runtimes)?;
     let entry = match &args.invoke {
         None => Some(command(&checked, args.component.as_deref())?),
         Some(_) => named(&checked.app, args.component.as_deref())?,
     };
+    // What runs once is loaded once.
+    checked.snapshots = false;
     let app = Arc::make_mut(&mut checked.app);
     for component in &mut app.components {
         if entry.is_none_or(|entry| entry == component.id) {

@@ -108,6 +108,7 @@ impl Plan {
             fused_edges: Vec::new(),
             asynchronous: false,
             kind: SourceKind::Component,
+            script: None,
             redact: false,
         };
         change(&mut component);

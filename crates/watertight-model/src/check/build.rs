@@ -10,6 +10,9 @@ use super::{
 use crate::{
     app::{App, Component, ComponentId, Edge, EdgeId, EdgeShape, Function, FusedEdge, HttpTrigger, SourceKind, Wall},
     component_type::Item,
+    grant::{DirGrant, DirMode, Grants},
+    manifest::ComponentSpec,
+    script,
     signature::signature,
     supervision::Group,
 };
@@ -59,7 +62,7 @@ impl Checker<'_> {
             source: spec.source.as_ref().map(|source| PathBuf::from(&source.value)).unwrap_or_default(),
             wall: spec.wall,
             lifetime: spec.lifetime,
-            grants: spec.grants.clone(),
+            grants: self.grants(spec),
             budget: spec.budget.clone(),
             residence: spec.residence.clone(),
             fused: members[index].iter().map(|member| id(*member)).collect(),
@@ -69,8 +72,18 @@ impl Checker<'_> {
             },
             asynchronous: parts().filter_map(known).any(|known| known.asynchronous),
             kind: known(&index).map_or(SourceKind::Component, |known| known.kind),
+            script: self.scripts.get(&spec.name.value).cloned(),
             redact: parts().any(|part| self.spec(*part).redact),
         }
+    }
+
+    /// What the manifest grants, and a script's own folder.
+    fn grants(&self, spec: &ComponentSpec) -> Grants {
+        let mut grants = spec.grants.clone();
+        if let Some(script) = self.scripts.get(&spec.name.value) {
+            grants.dirs.insert(0, DirGrant::new(&script.folder, script::FOLDER, DirMode::Ro));
+        }
+        grants
     }
 
     fn fused_edge(&self, link: &Link) -> Option<FusedEdge> {

@@ -64,7 +64,8 @@ pub(crate) fn check_bytes(manifest: &str, components: &[(&str, Vec<u8>)]) -> (Op
         };
         (path.to_owned(), state)
     });
-    let files = Files { sources: sources.collect(), folders: folders.collect::<BTreeMap<_, _>>() };
+    let files =
+        Files { sources: sources.collect(), scripts: BTreeMap::new(), folders: folders.collect::<BTreeMap<_, _>>() };
     check_manifest(&manifest, &files, &HostInterfaces::wasi())
 }
 

@@ -152,6 +152,7 @@ fn component_model_async_is_found_in_types_and_in_canonical_functions() {
         let single = watertight_model::check::single(
             "a.wasm".as_ref(),
             Ok(crate::apps::bytes(source).into()),
+            None,
             &watertight_model::check::HostInterfaces::new([]),
         );
         // What is imported has nobody to meet it here, and the engine is chosen all the same.

@@ -143,8 +143,8 @@ proptest! {
     fn any_bytes_are_checked_without_a_panic(tail in prop::collection::vec(any::<u8>(), 0..200), component in any::<bool>()) {
         let head: &[u8] = if component { b"\0asm\x0d\0\x01\0" } else { b"\0asm\x01\0\0\0" };
         let bytes: Arc<[u8]> = [head, &tail].concat().into();
-        let _checked = single("a.wasm".as_ref(), Ok(bytes), &HostInterfaces::wasi());
-        let _checked = single("a.wasm".as_ref(), Ok(tail.into()), &HostInterfaces::wasi());
+        let _checked = single("a.wasm".as_ref(), Ok(bytes), None, &HostInterfaces::wasi());
+        let _checked = single("a.wasm".as_ref(), Ok(tail.into()), None, &HostInterfaces::wasi());
     }
 }
 

@@ -547,8 +547,8 @@ fn every_kind_of_problem_has_a_case() {
         .map(|problem| problem.code())
         .chain(crate::fault::codes())
         .chain(crate::drill::codes())
-        // Of sound apps, in `policies`.
-        .chain([Code::OnlyTrap])
+        // Of sound apps, in `policies`; of scripts, where runtimes are: `a_script_without_a_runtime_says_how_to_get_one`.
+        .chain([Code::OnlyTrap, Code::NoRuntime])
         .collect();
     let unseen: Vec<_> = Code::ALL.iter().filter(|code| !seen.contains(code)).map(|code| code.name()).collect();
     assert!(unseen.is_empty(), "no case for {unseen:?}");
@@ -598,7 +598,7 @@ fn problems_are_objects_for_machines() {
 #[test]
 fn a_single_file_is_an_app_of_one_component_with_defaults() {
     let single = |file: &str, source: &str| {
-        check::single(file.as_ref(), Ok(apps::bytes(source).into()), &check::HostInterfaces::wasi())
+        check::single(file.as_ref(), Ok(apps::bytes(source).into()), None, &check::HostInterfaces::wasi())
     };
     let (app, problems) = single("build/My-Site.wasm", HANDLER);
     assert!(problems.is_empty(), "{}", rendered(&problems));

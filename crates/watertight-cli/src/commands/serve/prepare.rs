@@ -9,7 +9,7 @@ use crate::{
     commands,
     failure::{self, Failure},
     progress::CompileProgress,
-    state,
+    runtimes, state,
     terminal::{self, Look},
 };
 
@@ -26,7 +26,7 @@ pub(super) struct Prepared {
 
 /// Reads, checks and compiles an app, and tells people of its warnings.
 pub(super) fn prepare(args: &Serve) -> Result<Prepared, Failure> {
-    let source = AppSource::read(&args.app)?;
+    let source = AppSource::read_with(&args.app, &runtimes::runtimes(&args.runtimes))?;
     let checked = source.check()?;
     terminal::tell(&failure::problems_text(&checked.warnings, Look::of_stderr()));
     let warnings = failure::problems_text(&checked.warnings, Look::Plain);

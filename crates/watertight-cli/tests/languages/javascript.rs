@@ -1,0 +1,72 @@
+//! JavaScript.
+
+use std::fs;
+
+use http::Request;
+
+use crate::{
+    battery,
+    client::Client,
+    program::{Server, run},
+};
+
+battery!("mjs");
+
+#[test]
+fn the_globals_of_the_web_are_there() {
+    let folder = tempfile::tempdir().expect("the temporary folder is writable");
+    let script = folder.path().join("app.mjs");
+    fs::write(
+        &script,
+        r#"
+import { extension } from "./lib.mjs";
+import data from "./data.json" with { type: "json" };
+import greet from "greeter";
+
+const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+const order = [];
+setTimeout(() => order.push("timer"), 5);
+queueMicrotask(() => order.push("microtask"));
+await wait(20);
+console.log(order.join(), new TextDecoder().decode(new TextEncoder().encode("grün")), extension, data.n, greet("you"));
+console.log(new URL("../b?c=1#d", "http://user@host:81/a/x").href, atob(btoa("abc")), structuredClone({ a: [1] }));
+const form = new FormData();
+form.append("file", new File(["content"], "a.txt", { type: "text/plain" }));
+const sent = await new Request("http://h/", { method: "POST", body: form }).formData();
+console.log(sent.get("file").name, await sent.get("file").text());
+const stream = new ReadableStream({ start(c) { c.enqueue("a"); c.enqueue("b"); c.close(); } });
+console.log(await new Response(stream).text(), Response.json({ a: 1 }).headers.get("content-type"));
+const stop = new AbortController();
+stop.signal.addEventListener("abort", () => console.log("aborted"));
+stop.abort();
+console.log(crypto.getRandomValues(new Uint8Array(4)).length, typeof Intl, typeof WebAssembly, typeof require);
+"#,
+    )
+    .expect("the temporary folder is writable");
+    let package = folder.path().join("node_modules/greeter");
+    fs::create_dir_all(&package).expect("the temporary folder is writable");
+    for (path, text) in [
+        (folder.path().join("lib.mjs"), "export const extension = import.meta.url;"),
+        (folder.path().join("data.json"), "{ \"n\": 7 }"),
+        (package.join("package.json"), "{ \"exports\": { \"import\": \"./main.mjs\" } }"),
+        (package.join("main.mjs"), "export default (name) => `hi ${name}`;"),
+    ] {
+        fs::write(path, text).expect("the temporary folder is writable");
+    }
+    let done = run(&["run", script.to_str().expect("test paths are text")]);
+    let expected = "microtask,timer grün file:///app/lib.mjs 7 hi you\nhttp://user@host:81/b?c=1#d abc { a: [ 1 ] }\n\
+                    a.txt content\nab application/json\naborted\n4 undefined undefined undefined\n";
+    assert_eq!((done.text(), done.stderr.as_str()), (expected, ""));
+}
+
+#[test]
+fn a_handler_that_waits_for_nothing_fails_and_does_not_hang() {
+    let folder = tempfile::tempdir().expect("the temporary folder is writable");
+    let script = folder.path().join("app.mjs");
+    fs::write(&script, "export default { fetch: () => new Promise(() => {}) };").expect("the folder is writable");
+    let mut server = Server::start(&script);
+    let mut client = Client::new(server.address);
+    let answer = client.send(Request::get("/"), "");
+    assert_eq!(answer.status(), 500);
+    server.log("a promise is waited for that nothing will settle");
+}

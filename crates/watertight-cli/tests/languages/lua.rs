@@ -1,0 +1,5 @@
+//! Lua.
+
+use crate::battery;
+
+battery!("lua");

@@ -1,0 +1,13 @@
+//! Scripts in every language that a runtime is built for, end to end: the real program, the real interpreters, loopback.
+//!
+//! The runtimes have to be there: `cargo xtask runtimes --for-tests` builds them and installs the packages that are tried.
+
+mod battery;
+mod client;
+mod folder;
+mod javascript;
+mod lua;
+mod mechanism;
+mod program;
+mod python;
+mod snapshots;

@@ -1,0 +1,57 @@
+//! QuickJS-ng, from the crate that carries its source, with the globals of the web bundled by esbuild from npm.
+
+use std::{fs, path::Path, process::Command};
+
+use anyhow::Result;
+
+use super::{
+    Sources,
+    clang::{Clang, Program, crate_sources, embed},
+    output,
+};
+
+/// It decides the version of QuickJS-ng.
+const CRATE: (&str, &str) = ("rquickjs-sys", "0.14.0");
+
+const ENGINE: [&str; 4] = ["quickjs.c", "libregexp.c", "libunicode.c", "dtoa.c"];
+
+pub(super) fn build(sources: &Sources, tools: &Path, out: &Path) -> Result<()> {
+    let scratch = tempfile::tempdir()?;
+    let engine = crate_sources(CRATE.0, CRATE.1, tools)?.join("quickjs");
+    let bundle = bundled(&sources.own, scratch.path())?;
+    let web = scratch.path().join("web_js.c");
+    fs::write(&web, embed(&bundle, "web_js"))?;
+    let mut files: Vec<_> = ENGINE.iter().map(|name| (engine.join(name), &[][..])).collect();
+    files.extend([(sources.own.join("glue.c"), &[][..]), (web, &[]), (sources.shared().join("host.c"), &[])]);
+    let include = |folder: &Path| format!("-I{}", folder.display());
+    let flags = ["-D_GNU_SOURCE", "-DQUICKJS_NG_BUILD", "-D_WASI_EMULATED_SIGNAL", "-D_WASI_EMULATED_PROCESS_CLOCKS"];
+    let program = Program {
+        files,
+        flags: flags.map(str::to_owned).into_iter().chain([include(&engine), include(&sources.shared())]).collect(),
+        link: ["-lwasi-emulated-signal", "-lwasi-emulated-process-clocks", "-Wl,-z,stack-size=1048576"]
+            .map(str::to_owned)
+            .into(),
+    };
+    Clang::ready(tools)?.component(&program, sources, scratch.path(), out)
+}
+
+/// `web.js` and what it imports, in one script.
+fn bundled(from: &Path, scratch: &Path) -> Result<Vec<u8>> {
+    for name in ["package.json", "package-lock.json", "web.js"] {
+        fs::copy(from.join(name), scratch.join(name))?;
+    }
+    let quiet = ["--no-audit", "--no-fund", "--no-update-notifier", "--silent"];
+    output(Command::new("npm").arg("ci").args(quiet).current_dir(scratch))?;
+    let mut esbuild = Command::new(scratch.join("node_modules/.bin/esbuild"));
+    esbuild.args([
+        "web.js",
+        "--bundle",
+        "--minify",
+        "--keep-names",
+        "--format=iife",
+        "--target=es2022",
+        "--log-level=error",
+    ]);
+    output(esbuild.arg("--outfile=bundle.js").current_dir(scratch))?;
+    Ok(fs::read(scratch.join("bundle.js"))?)
+}
