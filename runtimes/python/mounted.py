@@ -47,6 +47,7 @@ class Finder:
 
     def find_spec(self, name, path=None, target=None):
         last = name.rpartition(".")[2]
+        folders = []
         for folder in self.path if path is None else path:
             base = f"{folder}/{last}"
             for origin, package in ((f"{base}/__init__.py", True), (f"{base}.py", False)):
@@ -57,7 +58,14 @@ class Finder:
                         spec.submodule_search_locations[:] = [base]
                     spec.has_location = True
                     return spec
-        return None
+            if self.kind(base) == DescriptorType.DIRECTORY:
+                folders.append(base)
+        if not folders:
+            return None
+        # A package without a file of its own.
+        spec = importlib.machinery.ModuleSpec(name, None, is_package=True)
+        spec.submodule_search_locations[:] = folders
+        return spec
 
 
 class Loader(importlib.machinery.SourceFileLoader):

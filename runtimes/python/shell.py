@@ -287,14 +287,14 @@ class WitWorld(wit_world.WitWorld):
         sys.argv[:] = arguments
         set_path(arguments[0])
         # The C library would keep handles of this cell: files are read without it.
-        finder = mounted.Finder(sys.path)
-        sys.meta_path.insert(0, finder)
+        finder, finders = mounted.Finder(sys.path), sys.meta_path[:]
+        sys.meta_path[:] = [finder if known is importlib.machinery.PathFinder else known for known in finders]
         os.environ.__class__ = Watched
         try:
             loaded = load(arguments[0], module_name(arguments[0]), finder.read)
         finally:
             os.environ.__class__ = plain
-            sys.meta_path.remove(finder)
+            sys.meta_path[:] = finders
             finder.close()
         sys.path_importer_cache.clear()
         gc.collect()
