@@ -84,6 +84,16 @@ fn build(guests: &[Guest], repository: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Unpacks the compiler of Rust guests, where it is not yet.
+pub(crate) fn rust_ready(tools: &Path) -> Result<()> {
+    rust::Toolchain::ready(tools).map(drop)
+}
+
+/// Runs an installer to its end.
+pub(crate) fn installed_by(command: &mut std::process::Command) -> Result<()> {
+    debian::run(command).map(drop)
+}
+
 /// Every guest there is, in the order of their names.
 fn all(repository: &Path) -> Result<Vec<Guest>> {
     let mut guests = Vec::new();

@@ -4,6 +4,7 @@ mod bench;
 mod campaign;
 mod fuzz;
 mod guests;
+mod languages;
 mod runtimes;
 mod test;
 mod tidy;
@@ -22,6 +23,8 @@ enum Chore {
     Fuzz(fuzz::Args),
     /// Rebuild the checked-in guests and examples from source
     Guests(guests::Args),
+    /// Install what the tests build guests with, by package name
+    Languages,
     /// Build the language runtimes from packages, and add them
     Runtimes(runtimes::Args),
     /// Run every test of the workspace, and the code in the documents
@@ -36,6 +39,7 @@ fn main() -> anyhow::Result<()> {
         Chore::Campaign(args) => campaign::run(&args),
         Chore::Fuzz(args) => fuzz::run(&args),
         Chore::Guests(args) => guests::run(&args),
+        Chore::Languages => languages::run(),
         Chore::Runtimes(args) => runtimes::run(&args),
         Chore::Test(args) => test::run(&args),
         Chore::Tidy => tidy::run(),

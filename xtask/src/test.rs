@@ -26,6 +26,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     // What the tests of scripts run on.
     crate::runtimes::for_tests()?;
+    crate::languages::run()?;
     let tests = succeeds(runner, &["--workspace"])?;
     // `cargo test` has run them already.
     let documents = !nextest || succeeds(&["test", "--doc", "--no-fail-fast"], &["--workspace"])?;

@@ -23,12 +23,8 @@ pub(crate) fn kind(bytes: &[u8]) -> Kind {
 }
 
 /// A component of a core module that carries its world. One that imports WASI preview 1 gets the adapter for it.
-pub(crate) fn component(module: &[u8], command: bool) -> Result<Vec<u8>, String> {
-    let adapter = if command {
-        adapter::WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER
-    } else {
-        adapter::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER
-    };
+pub(crate) fn component(module: &[u8]) -> Result<Vec<u8>, String> {
+    let adapter = adapter::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER;
     let encoded = ComponentEncoder::default()
         .validate(true)
         .module(module)

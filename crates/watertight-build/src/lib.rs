@@ -6,18 +6,26 @@
 //! A build is made in a scratch folder or a hidden file beside its target, and put in place whole by a rename: what serves the app
 //! sees the component from before or the one from after.
 
+mod add;
+mod bindings;
 mod cancel;
 mod encode;
 mod fingerprint;
 mod make;
+mod oci;
+mod project;
 mod recipe;
 mod record;
 mod tools;
 mod wit;
 
 pub use self::{
+    add::{AddError, Added, Place, add},
+    bindings::Bindings,
     cancel::Cancel,
     fingerprint::InputError,
     make::{BuildError, Job, Made, Outcome, Watch, Workshop},
+    oci::{FetchError, Fetched, Store},
+    project::{Language, Project, ProjectError, ProjectKind},
     tools::Missing,
 };

@@ -183,6 +183,24 @@ impl Workshop {
         manifest.builds().map(job).collect()
     }
 
+    /// Something that differs after any input of the jobs, or any of these files, was written. It looks at sizes and times only.
+    #[must_use]
+    pub fn stamp(&self, jobs: &[Job], files: &[PathBuf]) -> String {
+        let mut sum = Fingerprint::of_times();
+        for job in jobs {
+            for input in job.inputs() {
+                // What is not there now may be later.
+                let there = sum.input(&job.folder, &input).is_ok();
+                sum.word(if there { "there" } else { "not there" });
+            }
+        }
+        for file in files {
+            let there = sum.input(&self.base, file).is_ok();
+            sum.word(if there { "there" } else { "not there" });
+        }
+        sum.finish()
+    }
+
     /// Makes what has changed, and says of each job what became of it, in their order. If a tool is missing nothing is made.
     #[must_use]
     pub fn make(&self, jobs: &[Job], cancel: &Cancel, watch: &dyn Watch) -> Vec<Made> {
@@ -299,6 +317,11 @@ impl Workshop {
 }
 
 impl Job {
+    /// What makes it.
+    pub(crate) const fn maker(&self) -> &Maker {
+        &self.spec.maker
+    }
+
     fn ended(&self, outcome: Outcome) -> Made {
         Made { component: self.component.clone(), source: self.source.clone(), outcome }
     }

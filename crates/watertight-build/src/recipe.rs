@@ -72,6 +72,8 @@ impl Kit {
     }
 }
 
+pub(crate) use self::c::bindings as c_bindings;
+
 fn missing(tool: &str, why: &str, get: impl IntoIterator<Item = String>) -> BuildError {
     BuildError::Missing(vec![Missing { tool: tool.to_owned(), why: why.to_owned(), get: get.into_iter().collect() }])
 }

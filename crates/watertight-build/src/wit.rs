@@ -37,10 +37,10 @@ pub(crate) fn read(folder: &Path, world: Option<&str>) -> Result<World, String> 
 }
 
 impl World {
-    /// Whether it imports or exports something of this package, such as `wasi:http`.
-    pub(crate) fn mentions(&self, package: &str) -> bool {
+    /// Whether it imports or exports something whose name begins so, such as `wasi:http`.
+    pub(crate) fn mentions(&self, start: &str) -> bool {
         let world = &self.resolve.worlds[self.world];
-        let named = |key| self.resolve.name_world_key(key).split_once('/').is_some_and(|(of, _)| of == package);
+        let named = |key| self.resolve.name_world_key(key).starts_with(start);
         world.imports.keys().chain(world.exports.keys()).any(named)
     }
 
@@ -53,14 +53,6 @@ impl World {
         })
     }
 
-    /// Whether it exports something of this package.
-    pub(crate) fn exports(&self, package: &str) -> bool {
-        let named = |key| self.resolve.name_world_key(key).split_once('/').is_some_and(|(of, _)| of == package);
-        self.resolve.worlds[self.world].exports.keys().any(named)
-    }
-}
-
-impl World {
     /// Whether it has an async function, a stream or a future.
     pub(crate) fn is_async(&self) -> bool {
         self.resolve

@@ -1,10 +1,14 @@
 //! The command line: what can be asked for, and how it is explained. Parsing only; nothing here does anything.
 
+mod aside;
+
 use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use watertight::{HttpConfig, TlsFiles, drill::Load};
 use watertight_model::{budget::ByteSize, manifest::quantity};
+
+pub(crate) use self::aside::{Completions, Worker};
 
 /// Run an application as a graph of isolated WebAssembly components.
 #[derive(Debug, Parser)]
@@ -33,7 +37,11 @@ pub(crate) enum Command {
     Ps(Ps),
     Reload(Reload),
     Run(Run),
+    New(New),
     Build(Build),
+    Dev(Dev),
+    Add(Add),
+    Bindings(Bindings),
     Check(Check),
     Compile(Compile),
     Drill(Drill),
@@ -280,6 +288,51 @@ pub(crate) struct Run {
     pub(crate) args: Vec<String>,
 }
 
+/// Make a project that builds and runs as it is.
+///
+/// It has a manifest, its interfaces in WIT, a component with a test, and a README with the commands to go on with.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  watertight new shop --lang python
+  watertight new markdown --lang rust --kind library")]
+pub(crate) struct New {
+    /// Folder to make; its last part is the name of the app.
+    #[arg(value_name = "NAME", value_hint = ValueHint::DirPath)]
+    pub(crate) path: PathBuf,
+
+    /// Language.
+    #[arg(long, value_enum)]
+    pub(crate) lang: LanguageArg,
+
+    /// What it is to be.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) kind: KindArg,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LanguageArg {
+    /// With Cargo and wit-bindgen.
+    Rust,
+    /// With componentize-py.
+    Python,
+    /// With componentize-js, or componentize-qjs.
+    Js,
+    /// With clang.
+    C,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KindArg {
+    /// It answers HTTP.
+    #[default]
+    Http,
+    /// It is run.
+    Command,
+    /// Other components call it.
+    Library,
+}
+
 /// Make the components that say how they are made.
 ///
 /// What a component is made from is compared with the last time; only what has changed is made anew. Tools that are missing are all told
@@ -315,6 +368,73 @@ pub(crate) struct Build {
     /// How to show what was done.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
+}
+
+/// Build and serve an app while you work on it.
+///
+/// When a file that a component is made from changes, the component is made anew and takes the place of the one before; no request is
+/// dropped. What goes wrong is shown here and in the browser. Not for production: failures tell their causes to every client.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  watertight dev
+  watertight dev shop --listen 127.0.0.1:9000")]
+pub(crate) struct Dev {
+    /// Folder with a watertight.toml, or manifest.
+    #[arg(default_value = ".", value_hint = ValueHint::AnyPath)]
+    pub(crate) app: PathBuf,
+
+    /// Address to listen on: IP:PORT or localhost:PORT. Port 0 chooses a free one.
+    #[arg(long, short, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub(crate) listen: String,
+
+    #[command(flatten)]
+    pub(crate) cache: CacheDir,
+
+    /// Also tell of every call and cell.
+    #[arg(long, short, action = ArgAction::SetTrue)]
+    pub(crate) verbose: bool,
+}
+
+/// Have a component import what another one exports.
+///
+/// The interface is copied into the component's WIT, its world imports it, and the manifest says who meets it. Comments stay as they are.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  watertight add markdown --to web             another component of the app
+  watertight add ../lib/markdown.wasm --to web  a component that it has not yet
+  watertight add ../wit/clock.wit --to web      an interface")]
+pub(crate) struct Add {
+    /// Component of the app, .wasm file, or file or folder of WIT.
+    #[arg(value_name = "WHAT", value_hint = ValueHint::AnyPath)]
+    pub(crate) what: String,
+
+    /// The component that is to import it.
+    #[arg(long, value_name = "COMPONENT")]
+    pub(crate) to: String,
+
+    /// Folder with a watertight.toml, or manifest.
+    #[arg(long, value_name = "APP", default_value = ".", value_hint = ValueHint::AnyPath)]
+    pub(crate) app: PathBuf,
+}
+
+/// Write the bindings of components, for editors and people.
+///
+/// They go to the folder `bindings` beside what a component is made from. A build makes its own and needs none of these.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  watertight bindings
+  watertight bindings shop --component web")]
+pub(crate) struct Bindings {
+    /// Folder with a watertight.toml, or manifest.
+    #[arg(default_value = ".", value_hint = ValueHint::AnyPath)]
+    pub(crate) app: PathBuf,
+
+    /// Only this component; may be given again.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) component: Vec<String>,
 }
 
 /// Check an app, and show what would run.
@@ -569,25 +689,6 @@ pub(crate) struct RuntimesDir {
     pub(crate) runtimes: Option<PathBuf>,
 }
 
-/// Print a script that completes commands in a shell.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  watertight completions bash > ~/.local/share/bash-completion/completions/watertight
-  watertight completions fish > ~/.config/fish/completions/watertight.fish")]
-pub(crate) struct Completions {
-    /// The shell.
-    #[arg(value_enum)]
-    pub(crate) shell: clap_complete::Shell,
-}
-
-/// A worker of `serve`, which starts it.
-#[derive(Debug, Args)]
-pub(crate) struct Worker {
-    /// Where its orders lie.
-    pub(crate) orders: PathBuf,
-}
-
 #[derive(Clone, Debug, Args)]
 pub(crate) struct PostmortemArgs {
     /// Folder of postmortems; $XDG_STATE_HOME/watertight/postmortem if not given. They hold what is in a cell's memory.
@@ -682,27 +783,16 @@ impl Command {
             Self::Inspect(inspect) => inspect.format == Format::Json,
             Self::Postmortem(postmortem) => postmortem.format == Format::Json,
             Self::Runtime(runtime) => runtime.format == Format::Json,
-            Self::Schema | Self::Completions(_) | Self::Worker(_) => false,
+            Self::New(_)
+            | Self::Dev(_)
+            | Self::Add(_)
+            | Self::Bindings(_)
+            | Self::Schema
+            | Self::Completions(_)
+            | Self::Worker(_) => false,
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::CommandFactory as _;
-
-    use super::*;
-
-    #[test]
-    fn the_command_line_contradicts_itself_nowhere() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn the_limits_that_help_shows_are_those_of_the_server() {
-        let cli = Cli::try_parse_from(["watertight", "serve"]).expect("these are good arguments");
-        let Command::Serve(serve) = cli.command else { panic!("it is serve") };
-        assert_eq!(serve.http(), HttpConfig::default());
-        assert_eq!(serve.tls(), None);
-    }
-}
+mod tests;

@@ -1,11 +1,15 @@
 //! The commands, one module each, and the steps that several of them take.
 
+mod add;
+mod bindings;
 mod build;
 mod check;
 mod compile;
+mod dev;
 mod drill;
 mod faults;
 mod inspect;
+mod new;
 mod postmortem;
 mod ps;
 mod reload;
@@ -37,7 +41,11 @@ pub(crate) fn carry_out(command: Command) -> Result<u8, Failure> {
         Command::Ps(args) => ps::ps(&args).map(done),
         Command::Reload(args) => reload::reload(&args).map(done),
         Command::Run(args) => run::run(args),
+        Command::New(args) => new::new(&args).map(done),
         Command::Build(args) => build::build(args).map(done),
+        Command::Dev(args) => dev::dev(args).map(done),
+        Command::Add(args) => add::add(&args).map(done),
+        Command::Bindings(args) => bindings::bindings(&args).map(done),
         Command::Check(args) => check::check(args).map(done),
         Command::Compile(args) => compile::compile(args).map(done),
         Command::Drill(args) => drill::drill(&args),

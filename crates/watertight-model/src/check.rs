@@ -64,6 +64,8 @@ pub enum SourceError {
         /// The language that it is written in.
         language: String,
     },
+    /// It was fetched, and is not what it should be: why.
+    Damaged(String),
 }
 
 /// Why a host folder cannot be granted.
@@ -153,6 +155,7 @@ pub fn single(
     let component = ComponentSpec {
         name: nowhere(&name),
         source: Some(nowhere(&file.to_string_lossy())),
+        oci: None,
         lifetime: Lifetime::default(),
         wall: Wall::default(),
         uses: Vec::new(),
@@ -307,6 +310,14 @@ impl Checker<'_> {
                 Ok(component) => return Some(component),
                 Err(flaw) => Problem::new(Code::NotAComponent, format!("`{path}` {}", flaw.what)).help(flaw.next_step),
             },
+            None | Some(Err(SourceError::Missing { .. })) if self.spec(index).oci.is_some() => {
+                Problem::new(Code::MissingFile, format!("`{path}` was not fetched yet"))
+                    .help("fetch it: watertight build")
+            }
+            Some(Err(SourceError::Damaged(why))) => {
+                Problem::new(Code::MissingFile, format!("`{path}` is not what was fetched: {why}"))
+                    .help("fetch it again: watertight build --force")
+            }
             None => missing(path, &[]),
             Some(Err(SourceError::Missing { .. })) if self.spec(index).build.is_some() => {
                 Problem::new(Code::MissingFile, format!("there is no file `{path}` yet"))

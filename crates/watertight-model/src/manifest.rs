@@ -6,6 +6,7 @@
 
 mod building;
 pub mod keys;
+pub mod oci;
 mod policy;
 pub mod quantity;
 mod reach;
@@ -74,7 +75,9 @@ pub struct Manifest {
 #[derive(Clone, Debug)]
 pub(crate) struct ComponentSpec {
     pub(crate) name: At<String>,
+    /// Its path, or its name in a registry.
     pub(crate) source: Option<At<String>>,
+    pub(crate) oci: Option<oci::OciSource>,
     pub(crate) lifetime: Lifetime,
     pub(crate) wall: Wall,
     pub(crate) uses: Vec<At<String>>,
@@ -148,7 +151,7 @@ impl Manifest {
     /// The components and the path of each one's bytes, relative to the manifest: what to read before
     /// [`check`](crate::check::check).
     pub fn sources(&self) -> impl Iterator<Item = (&str, &std::path::Path)> {
-        self.components.iter().filter_map(|component| {
+        self.components.iter().filter(|component| component.oci.is_none()).filter_map(|component| {
             let source = component.source.as_ref()?;
             Some((component.name.value.as_str(), std::path::Path::new(&source.value)))
         })
@@ -156,10 +159,15 @@ impl Manifest {
 
     /// The components that are made from something, the path of each one's bytes, and how to make them.
     pub fn builds(&self) -> impl Iterator<Item = (&str, &std::path::Path, &BuildSpec)> {
-        self.components.iter().filter_map(|component| {
+        self.components.iter().filter(|component| component.oci.is_none()).filter_map(|component| {
             let source = component.source.as_ref()?;
             Some((component.name.value.as_str(), std::path::Path::new(&source.value), component.build.as_ref()?))
         })
+    }
+
+    /// The components that are fetched from a registry.
+    pub fn fetched(&self) -> impl Iterator<Item = (&str, &oci::OciSource)> {
+        self.components.iter().filter_map(|component| Some((component.name.value.as_str(), component.oci.as_ref()?)))
     }
 
     /// What is wrong with the manifest itself; what is wrong with what it names is for [`check`](crate::check::check).
@@ -251,7 +259,11 @@ fn check_name(reader: &mut Reader, of: &str, name: &At<String>) {
 }
 
 fn read_component(reader: &mut Reader, name: At<String>, table: Table<'_>) -> ComponentSpec {
-    let source = reader.required_text(table, "source").filter(|source| path_fits(reader, source));
+    let (source, oci) = match reader.text_or(table, "source") {
+        Some(Ok(path)) => (Some(path).filter(|path| path_fits(reader, path)), None),
+        Some(Err(table)) => oci::read_source(reader, table).unzip(),
+        None => (None, None),
+    };
     let lifetimes = [Lifetime::Call, Lifetime::Request, Lifetime::Resident];
     let lifetime = reader.choice(table, "lifetime").map_or_else(Lifetime::default, |choice| lifetimes[choice.value]);
     let wall =
@@ -275,6 +287,7 @@ fn read_component(reader: &mut Reader, name: At<String>, table: Table<'_>) -> Co
     ComponentSpec {
         name,
         source,
+        oci,
         lifetime,
         wall,
         uses,

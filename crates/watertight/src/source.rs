@@ -11,10 +11,14 @@ use std::{
     sync::Arc,
 };
 
+use sha2::{Digest as _, Sha256};
 use watertight_model::{
     app::{App, Sources},
     check::{self, Files, FolderError, HostInterfaces, SourceError},
-    manifest::Manifest,
+    manifest::{
+        Manifest,
+        oci::{self, Lock, OciSource},
+    },
     problem::Problem,
     script::{self, Script},
 };
@@ -155,12 +159,17 @@ impl AppSource {
         };
         let file = path.display().to_string();
         let (mut sources, mut scripts) = (BTreeMap::new(), BTreeMap::new());
-        for (component, source) in Manifest::parse(&file, &text).sources() {
+        let manifest = Manifest::parse(&file, &text);
+        for (component, source) in manifest.sources() {
             let read = read_source(&base, source, runtimes).map(|(bytes, script)| {
                 scripts.extend(script.map(|script| (component.to_owned(), script)));
                 bytes
             });
             sources.insert(component.to_owned(), read);
+        }
+        let lock = read_lock(&base);
+        for (component, source) in manifest.fetched() {
+            sources.insert(component.to_owned(), read_fetched(&base, source, &lock));
         }
         Ok(Self { form: Form::Manifest { file, text, sources, scripts }, base })
     }
@@ -368,6 +377,38 @@ fn read_source(base: &Path, source: &Path, runtimes: &Runtimes) -> Result<(Arc<[
         }
         Err(error) => Err(SourceError::Unreadable(error.to_string())),
     }
+}
+
+/// What tags are pinned to; damage shows itself in every component that needs it.
+fn read_lock(base: &Path) -> Result<Lock, SourceError> {
+    match fs::read_to_string(base.join(oci::LOCK)) {
+        Ok(text) => oci::read_lock(&text).map_err(|why| SourceError::Damaged(format!("{}: {why}", oci::LOCK))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Lock::new()),
+        Err(error) => Err(SourceError::Damaged(format!("{}: {error}", oci::LOCK))),
+    }
+}
+
+/// A component that was fetched before: nothing is fetched here. Every digest on the way to it is checked.
+fn read_fetched(base: &Path, source: &OciSource, lock: &Result<Lock, SourceError>) -> Result<Arc<[u8]>, SourceError> {
+    let missing = || SourceError::Missing { neighbours: Vec::new() };
+    let digest = match (&source.digest, lock) {
+        (Some(digest), _) => digest.as_str(),
+        (None, Ok(lock)) => source.pinned(lock).ok_or_else(missing)?,
+        (None, Err(error)) => return Err(error.clone()),
+    };
+    let kept = |digest: &str| match fs::read(base.join(oci::place(digest))) {
+        Ok(bytes) if sha256(&bytes) == digest => Ok(bytes),
+        Ok(bytes) => Err(SourceError::Damaged(format!("its digest is {}, and not {digest}", sha256(&bytes)))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(missing()),
+        Err(error) => Err(SourceError::Unreadable(error.to_string())),
+    };
+    let layer = oci::layer(&kept(digest)?).map_err(SourceError::Damaged)?;
+    kept(&layer.digest).map(Into::into)
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    let hash = Sha256::digest(bytes);
+    hash.iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 /// The `.wasm` files in a folder under `base`, relative to `base`.

@@ -43,7 +43,6 @@ impl Kit {
 
     pub(super) fn make(&self, site: &Site<'_>) -> Result<(), BuildError> {
         let world = wit::read(site.wit, site.world).map_err(BuildError::Wit)?;
-        let command = world.exports("wasi:cli");
         let bindings = bindings(world)?;
         let mut generated = Vec::new();
         for (name, content) in bindings.iter() {
@@ -63,7 +62,7 @@ impl Kit {
         compile.arg("-I").arg(site.scratch).args(sources).args(generated).arg("-o").arg(&module);
         run(&mut compile, site.cancel)?;
         let bytes = fs::read(&module).map_err(|error| BuildError::Write { path: module.clone(), error })?;
-        let bytes = encode::component(&bytes, command).map_err(BuildError::Wit)?;
+        let bytes = encode::component(&bytes).map_err(BuildError::Wit)?;
         fs::write(site.output, bytes).map_err(|error| BuildError::Write { path: site.output.to_owned(), error })
     }
 }
@@ -72,7 +71,7 @@ impl Kit {
 const ARGUMENTS: [&str; 2] = ["--target=wasm32-wasi", "-mexec-model=reactor"];
 
 /// The C of a world's imports and exports.
-fn bindings(World { mut resolve, world, .. }: World) -> Result<Files, BuildError> {
+pub(crate) fn bindings(World { mut resolve, world, .. }: World) -> Result<Files, BuildError> {
     let mut files = Files::default();
     let mut generator = wit_bindgen_c::Opts::default().build();
     let made = generator.generate(&mut resolve, world, &mut files);

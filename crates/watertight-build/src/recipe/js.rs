@@ -1,7 +1,7 @@
 //! JavaScript: bundled by esbuild, and made a component by componentize-js (StarlingMonkey: fetch, URL, streams, …) or componentize-qjs
 //! (QuickJS: a twentieth of the size, the language alone). All of them come from npm, into the project's `node_modules`.
 //!
-//! A world that speaks HTTP needs the first. Others get the second if it is installed, else the first.
+//! A world with anything of WASI needs the first. Others get the second if it is installed, else the first.
 
 use std::{
     fs,
@@ -38,13 +38,13 @@ enum Engine {
 
 impl Kit {
     pub(super) fn find(folder: &Path, wit: &Path, world: Option<&str>) -> Result<Self, BuildError> {
-        let http = wit::read(wit, world).map_err(BuildError::Wit)?.mentions("wasi:http");
+        let wasi = wit::read(wit, world).map_err(BuildError::Wit)?.mentions("wasi:");
         let absolute = absolute(folder);
         let modules: Vec<PathBuf> = absolute.ancestors().map(|folder| folder.join("node_modules")).collect();
         let programs: Vec<PathBuf> = modules.iter().map(|modules| modules.join(".bin")).collect();
         let node = find(&["node"], &[]);
         let esbuild = find(&["esbuild"], &programs);
-        let quick = find(&[QUICK], &programs).filter(|_| !http);
+        let quick = find(&[QUICK], &programs).filter(|_| !wasi);
         let starling = modules.iter().any(|modules| modules.join(STARLING).is_dir());
         let engine = quick.map(Engine::Quick).or_else(|| starling.then_some(Engine::Starling));
         let package = fs::read_to_string(folder.join("package.json")).unwrap_or_default();
@@ -54,7 +54,7 @@ impl Kit {
         };
         let lacks =
             |tool: &str, why: &str, get: String| Missing { tool: tool.to_owned(), why: why.to_owned(), get: vec![get] };
-        let engine_name = if http { STARLING } else { QUICK };
+        let engine_name = if wasi { STARLING } else { QUICK };
         let mut missing = Vec::new();
         if node.is_none() {
             missing.push(lacks("node", "runs the tools of JavaScript", "apt install nodejs npm".to_owned()));

@@ -39,6 +39,11 @@ impl Kit {
         }
     }
 
+    /// componentize-py itself.
+    pub(crate) fn program(&self) -> &Path {
+        &self.componentize_py
+    }
+
     pub(super) fn make(&self, site: &Site<'_>) -> Result<(), BuildError> {
         let world = wit::read(site.wit, site.world).map_err(BuildError::Wit)?;
         let main = site.main.unwrap_or(Path::new(MAIN));

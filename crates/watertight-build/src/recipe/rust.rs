@@ -105,7 +105,7 @@ impl Kit {
         let unreadable = |error| BuildError::Write { path: made.clone(), error };
         let bytes = fs::read(&made).map_err(unreadable)?;
         let bytes = match encode::kind(&bytes) {
-            Kind::Module => encode::component(&bytes, false).map_err(BuildError::Wit)?,
+            Kind::Module => encode::component(&bytes).map_err(BuildError::Wit)?,
             Kind::Component | Kind::NotWasm => bytes,
         };
         fs::write(site.output, bytes).map_err(|error| BuildError::Write { path: site.output.to_owned(), error })

@@ -1,5 +1,6 @@
 //! `watertight build`: makes the components that say how they are made.
 
+pub(super) mod fetch;
 mod telling;
 
 use std::{path::Path, sync::Arc, time::Duration};
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use watertight::{ManifestFile, Signals};
 use watertight_build::{BuildError, Cancel, Job, Made, Missing, Outcome, Workshop};
-use watertight_model::manifest::Manifest;
+use watertight_model::manifest::{Manifest, oci::OciSource};
 
 use self::telling::Telling;
 use crate::{
@@ -22,34 +23,55 @@ use crate::{
 const GRACE: Duration = Duration::from_secs(2);
 
 pub(crate) fn build(args: Build) -> Result<(), Failure> {
-    let (app, workshop, jobs) = prepare(&args)?;
-    let made = super::runtime()?.block_on(interruptible(workshop, jobs, args.format))?;
+    let Prepared { app, workshop, jobs, sources } = prepare(&args)?;
+    let (fetched, made) = super::runtime()?.block_on(async {
+        let mut signals = Signals::mind()?;
+        let fetched = fetch::all(&mut signals, &workshop, &sources, args.format).await?;
+        Ok::<_, Failure>((fetched, interruptible(&mut signals, workshop, jobs, args.format).await?))
+    })?;
     let count = |wanted: fn(&Outcome) -> bool| made.iter().filter(|made| wanted(&made.outcome)).count();
     let built = count(|outcome| matches!(outcome, Outcome::Built { .. }));
     let unchanged = count(|outcome| matches!(outcome, Outcome::Unchanged { .. }));
     if args.format == Format::Json {
-        let components: Vec<_> = made.iter().map(document).collect();
+        let components: Vec<_> = fetched.iter().map(fetch::document).chain(made.iter().map(document)).collect();
         terminal::print_json(&json!({ "app": app, "built": built, "unchanged": unchanged, "components": components }))?;
     }
-    if let Some(failure) = why_not(&made) {
+    if let Some(failure) = fetch::why_not(&fetched, why_not(&made)) {
         return Err(failure);
     }
+    let (new, kept) = fetch::count(&fetched);
+    let more = if new > 0 { format!(", {new} fetched") } else { String::new() };
     match args.format {
-        Format::Text => terminal::print(&format!("{app}: {built} built, {unchanged} unchanged\n")),
+        Format::Text => terminal::print(&format!("{app}: {built} built{more}, {} unchanged\n", unchanged + kept)),
         Format::Json => Ok(()),
     }
 }
 
-/// The app's name, and what there is to do.
-fn prepare(args: &Build) -> Result<(String, Workshop, Vec<Job>), Failure> {
-    let Some(file) = ManifestFile::read(&args.app)? else {
-        let message = format!("{} is a component already: there is nothing to build", args.app.display());
+/// An app's manifest, without errors in itself.
+pub(super) fn manifest(app: &Path) -> Result<(ManifestFile, Manifest), Failure> {
+    let Some(file) = ManifestFile::read(app)? else {
+        let message = format!("{} is a component already: there is nothing to build", app.display());
         return Err(Failure::new(Exit::Usage, message).help("name the folder of an app, or its manifest"));
     };
     let manifest = Manifest::parse(&file.path.display().to_string(), &file.text);
     if manifest.problems().iter().any(watertight_model::problem::Problem::is_error) {
         return Err(watertight::Rejected(manifest.problems().to_vec()).into());
     }
+    Ok((file, manifest))
+}
+
+/// What there is to do.
+struct Prepared {
+    /// The app's name.
+    app: String,
+    workshop: Workshop,
+    jobs: Vec<Job>,
+    sources: Vec<(String, OciSource)>,
+}
+
+/// Reads what there is to do.
+fn prepare(args: &Build) -> Result<Prepared, Failure> {
+    let (file, manifest) = manifest(&args.app)?;
     terminal::tell(&failure::problems_text(manifest.problems(), Look::of_stderr()));
     let workshop = Workshop {
         base: file.base,
@@ -57,21 +79,47 @@ fn prepare(args: &Build) -> Result<(String, Workshop, Vec<Job>), Failure> {
         parallel: args.jobs.map_or_else(cores, usize::from),
         anew: args.force,
     };
-    let mut jobs = workshop.jobs(&manifest);
-    if let Some(unknown) = args.component.iter().find(|name| jobs.iter().all(|job| job.component != **name)) {
-        let message = format!("{} has no component `{unknown}` with a `build`", manifest.name());
-        let names: Vec<_> = jobs.iter().map(|job| format!("`{}`", job.component)).collect();
-        return Err(Failure::new(Exit::Usage, message).help(format!("those with one: {}", names.join(", "))));
+    let mut sources: Vec<_> = manifest.fetched().map(|(name, source)| (name.to_owned(), source.clone())).collect();
+    let jobs = workshop.jobs(&manifest);
+    let jobs = if args.component.is_empty() {
+        jobs
+    } else {
+        let (remote, local): (Vec<_>, Vec<_>) =
+            args.component.iter().cloned().partition(|name| sources.iter().any(|(known, _)| known == name));
+        sources.retain(|(name, _)| remote.contains(name));
+        if local.is_empty() { Vec::new() } else { named(jobs, manifest.name(), &local)? }
+    };
+    Ok(Prepared { app: manifest.name().to_owned(), workshop, jobs, sources })
+}
+
+/// Those of the jobs that were named; all if none was.
+pub(super) fn named(mut jobs: Vec<Job>, app: &str, names: &[String]) -> Result<Vec<Job>, Failure> {
+    if let Some(unknown) = names.iter().find(|name| jobs.iter().all(|job| job.component != **name)) {
+        let message = format!("{app} has no component `{unknown}` with a `build`");
+        let known: Vec<_> = jobs.iter().map(|job| format!("`{}`", job.component)).collect();
+        return Err(Failure::new(Exit::Usage, message).help(format!("those with one: {}", known.join(", "))));
     }
-    if !args.component.is_empty() {
-        jobs.retain(|job| args.component.contains(&job.component));
+    if !names.is_empty() {
+        jobs.retain(|job| names.contains(&job.component));
     }
-    Ok((manifest.name().to_owned(), workshop, jobs))
+    Ok(jobs)
+}
+
+/// What the tool said that failed.
+pub(super) fn output(made: &Made) -> Option<&str> {
+    match &made.outcome {
+        Outcome::Failed(BuildError::Tool { output, .. }) => Some(output),
+        Outcome::Failed(_) | Outcome::Unchanged { .. } | Outcome::Built { .. } | Outcome::Left => None,
+    }
 }
 
 /// Makes them on threads of their own, until a signal says otherwise.
-async fn interruptible(workshop: Workshop, jobs: Vec<Job>, format: Format) -> Result<Vec<Made>, Failure> {
-    let mut signals = Signals::mind()?;
+pub(super) async fn interruptible(
+    signals: &mut Signals,
+    workshop: Workshop,
+    jobs: Vec<Job>,
+    format: Format,
+) -> Result<Vec<Made>, Failure> {
     let cancel = Arc::new(Cancel::default());
     let (done, mut made) = oneshot::channel();
     let theirs = Arc::clone(&cancel);
@@ -92,12 +140,12 @@ async fn interruptible(workshop: Workshop, jobs: Vec<Job>, format: Format) -> Re
     Err(Failure::new(Exit::Interrupted, "interrupted"))
 }
 
-fn cores() -> usize {
+pub(super) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// All that kept components from being made.
-fn why_not(made: &[Made]) -> Option<Failure> {
+pub(super) fn why_not(made: &[Made]) -> Option<Failure> {
     let failed = || {
         made.iter().filter_map(|made| match &made.outcome {
             Outcome::Failed(error) => Some((made.component.as_str(), error)),

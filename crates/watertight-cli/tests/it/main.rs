@@ -1,10 +1,12 @@
 //! The `watertight` command end to end: real processes, real sockets on loopback, real guests.
 
+mod add;
 mod admin;
 mod build;
 mod cache;
 mod check;
 mod client;
+mod dev;
 mod disk;
 mod documents;
 mod drill;
@@ -16,6 +18,8 @@ mod nodes;
 mod once;
 mod postmortem;
 mod program;
+mod projects;
+mod registry;
 mod reload;
 mod run;
 mod serve;

@@ -87,6 +87,7 @@ const GRANTS: &str = "component.*.grants";
 const DIRS: &str = "component.*.grants.dirs[]";
 const BUDGET: &str = "component.*.budget";
 const BUILD: &str = "component.*.build";
+const SOURCE: &str = "component.*.source";
 const EDGE: &str = "component.*.edge.*";
 const FUNCTION: &str = "component.*.edge.*.function.*";
 const ON_FAILURE: &str = "component.*.edge.*.on-failure";
@@ -190,9 +191,9 @@ const APP: &[Key] = &[
     Key {
         place: COMPONENT,
         name: "source",
-        kind: Kind::Text(Form::Path),
+        kind: Kind::TextOr(Form::Path, SOURCE),
         required: true,
-        meaning: "The component's `.wasm` file, relative to the manifest.",
+        meaning: "The component's `.wasm` file, relative to the manifest, or where it is published.",
         example: "\"web.wasm\"",
         ..KEY
     },

@@ -57,7 +57,7 @@ impl Reader {
         let DeValue::Table(entries) = node.get_ref() else {
             let holder = KEYS
                 .iter()
-                .find(|key| matches!(key.kind, Kind::Table(p) | Kind::Tables(p) | Kind::Named(p) | Kind::ChoiceOr(_, p) if p == place));
+                .find(|key| matches!(key.kind, Kind::Table(p) | Kind::Tables(p) | Kind::Named(p) | Kind::ChoiceOr(_, p) | Kind::TextOr(_, p) if p == place));
             let example = holder.map_or_else(String::new, |key| format!("{} = {}", key.name, key.example));
             self.wrong_value(&describe(place), "a table", &example, node);
             return None;
@@ -111,7 +111,7 @@ impl Reader {
             return Some(At::new(text.clone().into_owned(), node.span()));
         }
         let form = match key.kind {
-            Kind::Text(form) | Kind::List(form) => form,
+            Kind::Text(form) | Kind::List(form) | Kind::TextOr(form, _) => form,
             Kind::Table(_) | Kind::Named(_) | Kind::Tables(_) | Kind::Texts => Form::Any,
             Kind::Choice(_) | Kind::ChoiceOr(_, _) | Kind::Flag | Kind::Count(_, _) | Kind::Share => Form::Any,
         };
@@ -131,6 +131,28 @@ impl Reader {
             self.report(problem, node.span(), "a bare number");
         }
         None
+    }
+
+    /// The value of a key that takes a string, or the table that may stand for it.
+    pub(super) fn text_or<'a>(
+        &mut self,
+        table: Table<'a>,
+        name: &'static str,
+    ) -> Option<Result<At<String>, Table<'a>>> {
+        let Some((key, node)) = self.find(table, name) else {
+            if key(table.place, name).is_some_and(|key| key.required) {
+                self.missing(table, name);
+            }
+            return None;
+        };
+        match (key.kind, node.get_ref()) {
+            (Kind::TextOr(_, place), DeValue::Table(_)) => self.table(place, node).map(Err),
+            (_, DeValue::String(_)) => self.text_of(key, key.name, node).map(Ok),
+            _ => {
+                self.wrong_value_of(key, node);
+                None
+            }
+        }
     }
 
     /// The value of a key that must be there.
@@ -367,6 +389,7 @@ fn describe(place: &str) -> String {
         "component.*.grants" => "`grants`".to_owned(),
         "component.*.grants.dirs[]" => "an entry of `dirs`".to_owned(),
         "component.*.budget" => "`budget`".to_owned(),
+        "component.*.source" => "`source`".to_owned(),
         "component.*.build" => "`build`".to_owned(),
         "component.*.edge.*" => "an edge".to_owned(),
         "component.*.edge.*.function.*" => "a function of an edge".to_owned(),

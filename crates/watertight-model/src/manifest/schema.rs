@@ -53,6 +53,7 @@ fn of_kind(kind: Kind) -> Map<String, Value> {
         Kind::Tables(place) => json!({ "type": "array", "items": Value::Object(object(place)) }),
         Kind::Texts => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
         Kind::Text(form) => text(form),
+        Kind::TextOr(form, place) => json!({ "anyOf": [text(form), Value::Object(object(place))] }),
         Kind::List(Form::Any) => json!({ "type": "array", "items": text(Form::Any) }),
         Kind::List(form) => json!({ "type": "array", "items": text(form), "uniqueItems": true }),
         Kind::Choice(choices) => json!({ "enum": choices }),

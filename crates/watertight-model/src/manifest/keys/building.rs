@@ -1,9 +1,26 @@
 //! The keys of how a component is made. They say nothing about what it may do.
 
-use super::{BUILD, Form, KEY, Key, Kind};
+use super::{BUILD, Form, KEY, Key, Kind, SOURCE};
 
 /// Each with its default.
 pub(super) const KEYS: &[Key] = &[
+    Key {
+        place: SOURCE,
+        name: "oci",
+        kind: Kind::Text(Form::Any),
+        required: true,
+        meaning: "Its name in an OCI registry: host, repository and tag. `watertight build` fetches it, once.",
+        example: "\"ghcr.io/press/markdown:1.2.0\"",
+        ..KEY
+    },
+    Key {
+        place: SOURCE,
+        name: "digest",
+        kind: Kind::Text(Form::Any),
+        meaning: "The digest of its OCI manifest: nothing else is taken. Without it the tag is looked up once, and `watertight.lock` keeps what it meant.",
+        example: "\"sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\"",
+        ..KEY
+    },
     Key {
         place: BUILD,
         name: "recipe",

@@ -13,6 +13,8 @@ pub enum Kind {
     Texts,
     /// A string.
     Text(Form),
+    /// A string, or a table whose keys stand at this place.
+    TextOr(Form, &'static str),
     /// An array of strings.
     List(Form),
     /// One of these strings.
@@ -100,6 +102,7 @@ impl Kind {
             Self::Tables(_) => "an array of tables".to_owned(),
             Self::Texts => "a table of strings".to_owned(),
             Self::Text(form) => form.noun().to_owned(),
+            Self::TextOr(form, _) => format!("{} or a table", form.noun()),
             Self::List(Form::Any) => "an array of strings".to_owned(),
             Self::List(Form::Name) => "an array of names".to_owned(),
             Self::List(Form::Origin) => "an array of origins".to_owned(),
