@@ -21,6 +21,7 @@ mod env;
 mod filesystem;
 #[cfg(test)]
 mod fixture;
+mod follow;
 mod host;
 pub mod http;
 mod outbound;

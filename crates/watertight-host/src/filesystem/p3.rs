@@ -22,14 +22,14 @@ use watertight_runtime::{CellData as _, Charge};
 
 use self::{
     listing::Listing,
-    stream::{End, FileWriter, Follower},
+    stream::{End, FileWriter},
 };
 use super::{
     Handle, Pair, STREAM_BYTES,
     counted::{self, Offset, Opening, blocking},
     file_of,
 };
-use crate::cell::HostCell;
+use crate::{cell::HostCell, follow::follow};
 
 mod listing;
 mod stream;
@@ -220,9 +220,7 @@ fn read(
     };
     let access = Access::<_, WasiFilesystem>::new(store.as_context_mut(), HostCell::filesystem);
     let (stream, end) = WasiFilesystem::read_via_stream(access, fd, offset)?;
-    let (tell, told) = oneshot::channel();
-    end.pipe(store.as_context_mut(), Follower::new(room, tell))?;
-    Ok((stream, FutureReader::new(store.as_context_mut(), told)?))
+    Ok((stream, follow(store.as_context_mut(), end, room)?))
 }
 
 /// The entries of a folder as a stream, as far as there is memory for them.

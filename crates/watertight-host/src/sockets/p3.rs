@@ -3,16 +3,11 @@
 //! A stream of a connected socket may outlive the socket's handle, and it keeps the connection open. So each such stream is
 //! followed to its end, by the future that WASI returns beside it, and counts as a socket from when the handle is gone.
 
-use std::{
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::sync::Arc;
 
-use tokio::sync::oneshot;
 use wasmtime::{
     AsContextMut as _, StoreContextMut,
-    component::{Access, Accessor, FutureConsumer, FutureReader, Linker, Resource, ResourceType, Source, StreamReader},
+    component::{Access, Accessor, FutureReader, Linker, Resource, ResourceType, StreamReader},
 };
 use wasmtime_wasi::{
     p3::{
@@ -34,7 +29,7 @@ use super::{
     Spent,
     lookup::{Failed, lookup},
 };
-use crate::cell::HostCell;
+use crate::{cell::HostCell, follow};
 
 /// What a wait for a datagram holds, and counts as memory for as long as it lasts. A guest may wait any number of times at once.
 const DATAGRAM_BYTES: usize = 64 << 10;
@@ -173,34 +168,7 @@ fn follow(
     end: FutureReader<End>,
 ) -> wasmtime::Result<FutureReader<End>> {
     let open = Arc::clone(store.data_mut().streams.entry(rep).or_default());
-    let (tell, told) = oneshot::channel();
-    end.pipe(store.as_context_mut(), Follower { ends: Some((open, tell)) })?;
-    FutureReader::new(store.as_context_mut(), told)
-}
-
-struct Follower {
-    ends: Option<(Arc<()>, oneshot::Sender<End>)>,
-}
-
-impl FutureConsumer<HostCell> for Follower {
-    type Item = End;
-
-    fn poll_consume(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        store: StoreContextMut<'_, HostCell>,
-        mut source: Source<'_, End>,
-        _: bool,
-    ) -> Poll<wasmtime::Result<()>> {
-        let mut end = None;
-        source.read(store, &mut end)?;
-        if let (Some((open, tell)), Some(end)) = (self.ends.take(), end) {
-            drop(open);
-            // The guest may have dropped the future: nobody asks then.
-            let _ = tell.send(end);
-        }
-        Poll::Ready(Ok(()))
-    }
+    follow::follow(store.as_context_mut(), end, open)
 }
 
 /// Tells an error that the guest sees from one that traps.

@@ -15,7 +15,7 @@ use tokio::{
 };
 use wasmtime::{
     StoreContextMut,
-    component::{FutureConsumer, Source, StreamConsumer, StreamResult},
+    component::{Source, StreamConsumer, StreamResult},
 };
 use wasmtime_wasi::p3::bindings::filesystem::types::ErrorCode;
 
@@ -114,37 +114,5 @@ impl StreamConsumer<HostCell> for FileWriter {
 impl Drop for FileWriter {
     fn drop(&mut self) {
         self.end(Ok(()));
-    }
-}
-
-/// Counts the buffer of a stream that is read, until its end is told.
-pub(super) struct Follower {
-    ends: Option<(Charge, oneshot::Sender<End>)>,
-}
-
-impl Follower {
-    pub(super) fn new(room: Charge, tell: oneshot::Sender<End>) -> Self {
-        Self { ends: Some((room, tell)) }
-    }
-}
-
-impl FutureConsumer<HostCell> for Follower {
-    type Item = End;
-
-    fn poll_consume(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        store: StoreContextMut<'_, HostCell>,
-        mut source: Source<'_, End>,
-        _: bool,
-    ) -> Poll<wasmtime::Result<()>> {
-        let mut end = None;
-        source.read(store, &mut end)?;
-        if let (Some((room, tell)), Some(end)) = (self.ends.take(), end) {
-            drop(room);
-            // The guest may have dropped the future: nobody asks then.
-            let _ = tell.send(end);
-        }
-        Poll::Ready(Ok(()))
     }
 }
