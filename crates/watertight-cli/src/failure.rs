@@ -113,7 +113,24 @@ pub(crate) fn problems_text(problems: &[Problem], look: Look) -> String {
     text
 }
 
+/// Columns of a line that are shown: what draws it counts them in 16 bits, the space before them included.
+const MAX_COLUMNS: usize = 20_000;
+
+/// Whether a line that would be shown has more columns than can be.
+fn is_too_wide(diagnostic: &dyn Diagnostic) -> bool {
+    let (Some(source), Some(labels)) = (diagnostic.source_code(), diagnostic.labels()) else { return false };
+    labels.into_iter().any(|label| {
+        let shown = source.read_span(label.inner(), 1, 1);
+        shown.is_ok_and(|shown| shown.data().split(|byte| *byte == b'\n').any(|line| line.len() > MAX_COLUMNS))
+    })
+}
+
 fn render(diagnostic: &dyn Diagnostic, look: Look, text: &mut String) {
+    if is_too_wide(diagnostic) {
+        text.push_str(&format!("error: {diagnostic}\n"));
+        text.extend(diagnostic.help().map(|help| format!("  help: {help}\n")));
+        return;
+    }
     let theme = match look {
         Look::Plain => GraphicalTheme::none(),
         Look::Terminal => GraphicalTheme::unicode_nocolor(),

@@ -12,7 +12,7 @@ use std::{
 };
 
 use watertight_model::{
-    app::{App, ComponentId, EdgeId},
+    app::{App, ComponentId, Edge, EdgeId},
     breaker::BreakerState,
     event::{CellEnd, Event, EventSink, Outcome, Request},
     failure::FailureKind,
@@ -25,6 +25,8 @@ pub struct Tally {
     next: Arc<dyn EventSink>,
     components: Box<[ComponentTally]>,
     edges: Box<[Outcomes]>,
+    /// For each function of each edge: who stands in.
+    fallbacks: Box<[Box<[Option<ComponentId>]>]>,
     /// The routes in their order, then what matched none.
     routes: Box<[RouteTally]>,
     breakers: Box<[BreakerTally]>,
@@ -35,6 +37,8 @@ pub struct Tally {
 pub struct ComponentCounts {
     /// Calls from outside that entered it.
     pub roots: OutcomeCounts,
+    /// Calls that it got as a fallback. How long they took is that of the whole call.
+    pub stood_in: OutcomeCounts,
     /// Cells that came to life.
     pub started: u64,
     /// Cells that are gone.
@@ -90,6 +94,7 @@ struct RouteTally {
 #[derive(Debug, Default)]
 struct ComponentTally {
     roots: Outcomes,
+    stood_in: Outcomes,
     started: AtomicU64,
     ended: AtomicU64,
     ejected: AtomicU64,
@@ -121,6 +126,7 @@ impl Tally {
             next,
             components: app.components.iter().map(|_| ComponentTally::default()).collect(),
             edges: app.edges.iter().map(|_| Outcomes::default()).collect(),
+            fallbacks: app.edges.iter().map(fallbacks).collect(),
             routes: (0..=app.http.len()).map(|_| RouteTally::default()).collect(),
             breakers: app.edges.iter().map(|_| BreakerTally::default()).collect(),
         }
@@ -134,6 +140,7 @@ impl Tally {
         let ended = tally.ended.load(Relaxed);
         ComponentCounts {
             roots: tally.roots.counts(),
+            stood_in: tally.stood_in.counts(),
             started: tally.started.load(Relaxed).max(ended),
             ended,
             ejected: tally.ejected.load(Relaxed),
@@ -181,6 +188,13 @@ impl Tally {
                     edge.bytes_in.fetch_add(call.bytes_in, Relaxed);
                     edge.bytes_out.fetch_add(call.bytes_out, Relaxed);
                 }
+                if let Some(outcome) = call.fallback {
+                    let functions = self.fallbacks.get(call.edge.0 as usize);
+                    let stand_in = functions.and_then(|functions| *functions.get(call.function.0 as usize)?);
+                    if let Some(tally) = stand_in.as_ref().and_then(component) {
+                        tally.stood_in.count(outcome, call.duration);
+                    }
+                }
             }
             Event::Root(root) => {
                 if let Some(tally) = component(&root.component) {
@@ -220,6 +234,11 @@ impl Tally {
             | Event::Dropped { .. } => {}
         }
     }
+}
+
+/// Who stands in for each function of an edge.
+fn fallbacks(edge: &Edge) -> Box<[Option<ComponentId>]> {
+    edge.functions.iter().map(|function| function.fallback.as_ref().map(|fallback| fallback.component)).collect()
 }
 
 impl EventSink for Tally {

@@ -79,6 +79,9 @@ pub(crate) struct Loaded<T: CellData> {
     pub(crate) pre: InstancePre<T>,
     pub(crate) exports: Vec<ExportedFunction>,
     pub(crate) gate: Gate,
+    /// Lets calls out to the process that has the component, where the node has it once. Not the same as `gate`: a call that waits for a process
+    /// to have it may find that it is this one, and enters there.
+    pub(crate) away: Gate,
     pub(crate) residents: Residents<T>,
     pub(crate) living: Arc<Living>,
     /// Its cells have a task each: it uses component-model async.
@@ -268,6 +271,7 @@ impl CompiledApp {
                     pre,
                     exports,
                     gate: Gate::new(spec.calls_at_once(), spec.budget.queue),
+                    away: Gate::new(spec.calls_at_once(), spec.budget.queue),
                     residents: Residents::new(spec.residence.recycle, offices[of(spec.residence.scope)].teller()),
                     living: Arc::default(),
                     driven: self.needs[spec.id.0 as usize].asynchronous,

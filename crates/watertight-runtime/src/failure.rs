@@ -105,8 +105,13 @@ pub(crate) fn budget(kind: FailureKind, component: &Component) -> CallError {
         }
         FailureKind::Deadline => "its deadline passed".to_owned(),
         FailureKind::QueueFull | FailureKind::Shed => {
-            let limit = Limit { concurrency: spent.concurrency, queue: spent.queue };
-            return turned_away(kind, name, limit, &format!("component.{name}.budget"));
+            let limit = Limit { concurrency: component.calls_at_once(), queue: spent.queue };
+            let key = format!("component.{name}.budget");
+            if limit.concurrency < spent.concurrency {
+                // Residents that run one call each: no other number lets more of them run.
+                return over(kind, name, limit, &format!("component.{name}.instances"), &format!("{key}.queue"));
+            }
+            return turned_away(kind, name, limit, &key);
         }
         FailureKind::Injected => "it was made to fail by an injected fault".to_owned(),
         FailureKind::DeadHandle => "the cell that made this resource is gone".to_owned(),
@@ -144,11 +149,17 @@ pub(crate) fn refused(refused: Refused, component: &Component) -> CallError {
 
 /// The failure of a call that a gate turned away, with the table of the manifest that sets its limit.
 pub(crate) fn turned_away(kind: FailureKind, component: &str, limit: Limit, key: &str) -> CallError {
+    over(kind, component, limit, &format!("{key}.concurrency"), "queue")
+}
+
+/// The same, with the key of each of the two numbers.
+fn over(kind: FailureKind, component: &str, limit: Limit, concurrency_key: &str, queue_key: &str) -> CallError {
     let Limit { concurrency, queue } = limit;
+    let calls = if concurrency == 1 { "1 call".to_owned() } else { format!("{concurrency} calls") };
     let detail = if kind == FailureKind::Shed {
-        format!("it would have waited past its deadline, {concurrency} calls running: raise {key}.concurrency")
+        format!("it would have waited past its deadline, {calls} running: raise {concurrency_key}")
     } else {
-        format!("{concurrency} calls run and {queue} wait already: raise {key}.concurrency or queue")
+        format!("{calls} running and {queue} waiting already: raise {concurrency_key} or {queue_key}")
     };
     CallError { kind, component: component.to_owned(), detail }
 }

@@ -357,7 +357,7 @@ impl<T: CellData> Tree<T> {
         let Some(ferry) = self.app.ferry(component) else { return self.callee_here(component, errand, deadline).await };
         let refused = |kind| failure::budget(kind, self.app.spec(component));
         // So many calls are under way from here at most, and the others wait here. It counts them all where it is.
-        let admitted = self.app.component(component).gate.enter(deadline).await.map_err(refused)?;
+        let admitted = self.app.component(component).away.enter(deadline).await.map_err(refused)?;
         Ok(Callee::Away { ferry, component, tree: self, sabotage: None, _admitted: admitted })
     }
 

@@ -100,7 +100,9 @@ struct Admin<S>(S);
 impl<S: Steward> LocalHandler for Admin<S> {
     async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
         let Self(steward) = self;
-        match (request.method(), request.uri().path()) {
+        // What only asks for the head gets that: the rest is left out on the way.
+        let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
+        match (method, request.uri().path()) {
             (&Method::GET, "/v1/node") => json(StatusCode::OK, &steward.node().await),
             (&Method::GET, "/v1/components") => json(StatusCode::OK, &steward.components().await),
             (&Method::GET, address::PAGE) => text(PAGE, "text/html; charset=utf-8"),

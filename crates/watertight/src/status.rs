@@ -318,7 +318,9 @@ impl Watch {
             sum(&mut status.failures, named(outcomes.failures));
         };
         add(counts.roots);
-        self.app.edges_to(spec.id).for_each(|edge| add(self.tally.edge(edge.id)));
+        add(counts.stood_in);
+        let to_it = self.app.edges.iter().filter(|edge| edge.exporter == spec.id);
+        to_it.for_each(|edge| add(self.tally.edge(edge.id)));
         let edge = |edge: &Edge| {
             let outcomes = self.tally.edge(edge.id);
             let (openings, open) = self.tally.breaker(edge.id);

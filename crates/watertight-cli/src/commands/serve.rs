@@ -6,7 +6,7 @@
 mod banner;
 mod prepare;
 
-use std::{fmt::Display, path::Path, sync::Arc};
+use std::{fmt::Display, fs::File, io::Read as _, path::Path, sync::Arc};
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -95,10 +95,15 @@ async fn serve_on(
     Ok(())
 }
 
+/// Bytes that are read of a token's file.
+const MAX_TOKEN_FILE: u64 = 4096;
+
 /// Reads the token for the admin address.
 fn read_token(file: &Path) -> Result<Token, Failure> {
     let failed = |error: &dyn Display| Failure::new(Exit::Usage, format!("{}: {error}", file.display()));
-    let text = std::fs::read_to_string(file).map_err(|error| failed(&error))?;
+    let mut text = String::new();
+    let opened = File::open(file).and_then(|open| open.take(MAX_TOKEN_FILE).read_to_string(&mut text));
+    opened.map_err(|error| failed(&error))?;
     Token::new(&text).map_err(|error| failed(&error))
 }
 

@@ -119,3 +119,14 @@ fn colours_are_for_terminals_only() {
         assert!(!ended.stderr.contains('\u{1b}'), "{name}: {ended:?}");
     }
 }
+
+#[test]
+fn a_line_of_any_width_is_told_of() {
+    let app = crate::files::site("trap");
+    let manifest = std::fs::read_to_string(app.path().join("watertight.toml")).expect("it is there");
+    for wide in [format!("x = \"{}\" 5", "a".repeat(80_000)), "{a=".repeat(30_000)] {
+        app.write("watertight.toml", format!("{manifest}\n{wide}\n"));
+        let ended = run(&["check", app.path().to_str().expect("test paths are text")]);
+        assert_eq!(ended.code, Some(65), "{}", ended.stderr.chars().take(400).collect::<String>());
+    }
+}

@@ -19,7 +19,7 @@ use tokio::{
 
 use crate::{
     client::get,
-    files::site,
+    files::{built, site, site_with},
     program::{Ended, Server, ended, send, watertight},
 };
 
@@ -254,4 +254,26 @@ async fn ps_shows_residents_that_are_down_and_breakers_that_are_open() {
         assert!(text.contains(part), "{part} in {text}");
     }
     server.stop();
+}
+
+#[tokio::test]
+async fn a_fallback_counts_the_calls_that_it_got_and_no_others() {
+    for (behaviour, failed, stood_in) in [("ok", 0, 0), ("trap", 4, 4)] {
+        let runtime = runtime();
+        let keys = "[component.web.edge.\"watertight:test/behave\"]\nfrom = \"behaviour\"\n\
+                    on-failure = { fallback = \"lite\" }\n[component.lite]\nsource = \"lite.wasm\"\n";
+        let app = site_with(behaviour, keys);
+        std::fs::copy(built("ok"), app.path().join("lite.wasm")).expect("it is built");
+        let server = Server::start_in(app.path(), &["--workers", "0"], runtime.path());
+        for _ in 0..4 {
+            assert_eq!(get(server.address, "/run/0").await.expect("it answers").0, 200);
+        }
+        let seen = ps_json(runtime.path(), &[]);
+        let components = &seen["nodes"][0]["components"];
+        let calls = |name| named(components, "name", name)["calls"].clone();
+        assert_eq!((calls("behaviour"), calls("lite")), (4.into(), stood_in.into()), "{components}");
+        let failures = |name| named(components, "name", name)["failures"]["trap"].as_u64().unwrap_or(0);
+        assert_eq!((failures("behaviour"), failures("lite")), (failed, 0), "{components}");
+        server.stop();
+    }
 }

@@ -2,6 +2,10 @@
 
 use std::{
     collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -102,6 +106,48 @@ async fn when_its_worker_dies_calls_under_way_are_lost_and_it_is_placed_anew() {
     }
     for _ in 0..6 {
         assert_eq!(counted(get(address, "/run/1").await), 1, "it is there again, for all of them");
+    }
+    server.stop();
+}
+
+#[tokio::test]
+async fn calls_that_wait_for_the_next_worker_are_answered_there_also_by_itself() {
+    // One at a time: a call that is let out must not keep its own place from itself.
+    let (app, mut server) = start("counter", "", "2");
+    for _ in 0..2 {
+        server.next_worker();
+    }
+    let address = server.address;
+    let over = Arc::new(AtomicBool::new(false));
+    let clients: Vec<_> = (0..6)
+        .map(|_| {
+            let over = Arc::clone(&over);
+            tokio::spawn(async move {
+                let mut failures = Vec::new();
+                while !over.load(Ordering::SeqCst) {
+                    match get(address, "/run/1").await {
+                        Ok((200, _)) | Err(_) => {}
+                        Ok((_, text)) => failures.push(text),
+                    }
+                }
+                failures
+            })
+        })
+        .collect();
+    for _ in 0..3 {
+        let dead = keeper(&app);
+        send(dead, Signal::KILL);
+        server.next_worker();
+        while keeper(&app) == dead {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        counted(get(address, "/run/1").await);
+    }
+    over.store(true, Ordering::SeqCst);
+    for client in clients {
+        let failures = client.await.expect("the client does not panic");
+        let others: Vec<_> = failures.iter().filter(|text| !text.contains("behaviour: wall-lost: ")).collect();
+        assert!(others.is_empty(), "{others:?}");
     }
     server.stop();
 }

@@ -100,7 +100,11 @@ async fn there_are_as_many_calls_at_once_as_instances() {
         let app = resident("sleep", &format!("instances = {instances}\nbudget = {{ queue = 0 }}"));
         let calls = join_all((0..4).map(|_| run(&app, 100))).await;
         let full = calls.iter().filter(|seen| error_text(seen).is_some_and(|text| text.contains("queue-full")));
-        assert_eq!(full.count(), turned_away, "{instances}: {calls:?}");
+        assert_eq!(full.clone().count(), turned_away, "{instances}: {calls:?}");
+        let limit = format!("{instances} call{} running and 0 waiting", if instances == 1 { "" } else { "s" });
+        for text in full.filter_map(error_text) {
+            assert!(text.contains(&limit) && text.contains("raise component.callee.instances"), "{text}");
+        }
     }
 }
 

@@ -4,6 +4,8 @@
 //! was about to remove is content. Memory and log lines are in there, so it is for its owner alone.
 
 use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, VecDeque},
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Read as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
@@ -231,6 +233,10 @@ fn write(folder: &Path, postmortem: &Postmortem) -> io::Result<()> {
 }
 
 fn read(path: &Path) -> io::Result<String> {
+    // Whoever opens a pipe waits for somebody to write.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
     let mut text = String::new();
     File::open(path)?.take(MAX_REPORT_BYTES).read_to_string(&mut text)?;
     Ok(text)
@@ -278,17 +284,27 @@ fn make_room(app: &Path, most: u64, newest: &Path) {
 }
 
 /// Which of these have to go; they are given from the oldest to the newest.
-fn surplus(mut kept: Vec<(PathBuf, u64)>, most_bytes: u64, most: usize, newest: &Path) -> Vec<PathBuf> {
+fn surplus(kept: Vec<(PathBuf, u64)>, most_bytes: u64, most: usize, newest: &Path) -> Vec<PathBuf> {
+    let (mut left, mut bytes) = (kept.len(), kept.iter().map(|(_, size)| size).sum::<u64>());
+    // For each component: what it has, and what may go of it, with its age.
+    let mut shelves: BTreeMap<PathBuf, (u64, VecDeque<(usize, PathBuf, u64)>)> = BTreeMap::new();
+    for (age, (folder, size)) in kept.into_iter().enumerate() {
+        let (total, may_go) = shelves.entry(folder.parent().unwrap_or(Path::new("")).to_owned()).or_default();
+        *total += size;
+        if folder != newest {
+            may_go.push_back((age, folder, size));
+        }
+    }
     let mut gone = Vec::new();
-    while kept.len() > most || kept.iter().map(|(_, bytes)| bytes).sum::<u64>() > most_bytes {
-        let of = |folder: &Path| -> u64 {
-            let parent = folder.parent();
-            kept.iter().filter(|(other, _)| other.parent() == parent).map(|(_, bytes)| bytes).sum()
-        };
-        let candidates = kept.iter().enumerate().filter(|(_, (folder, _))| folder != newest);
-        // The first of several that have as much is the oldest.
-        let Some((place, _)) = candidates.rev().max_by_key(|(_, (folder, _))| of(folder)) else { break };
-        gone.push(kept.remove(place).0);
+    while left > most || bytes > most_bytes {
+        let oldest = |may_go: &VecDeque<(usize, PathBuf, u64)>| may_go.front().map(|(age, ..)| Reverse(*age));
+        let fullest = shelves.values_mut().max_by_key(|(total, may_go)| oldest(may_go).map(|oldest| (*total, oldest)));
+        let Some((total, may_go)) = fullest else { break };
+        let Some((_, folder, size)) = may_go.pop_front() else { break };
+        *total -= size;
+        bytes -= size;
+        left -= 1;
+        gone.push(folder);
     }
     gone
 }
@@ -300,6 +316,8 @@ fn size(folder: &Path) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -341,6 +359,28 @@ mod tests {
 
     fn times() -> impl Iterator<Item = SystemTime> {
         (0..).map(|number| SystemTime::UNIX_EPOCH + Duration::from_secs(number))
+    }
+
+    #[test]
+    fn however_many_there_are_the_oldest_of_who_has_most_go_at_once() {
+        let kept = |component: &str, age: u64| (PathBuf::from(format!("app/{component}/{age:06}")), 10);
+        let mut all: Vec<_> = (0..20_000).map(|age| kept(if age % 4 == 0 { "rare" } else { "loud" }, age)).collect();
+        let newest = all[19_999].0.clone();
+        let gone: BTreeSet<PathBuf> = surplus(all.clone(), u64::MAX, 1_000, &newest).into_iter().collect();
+        assert_eq!(gone.len(), 19_000);
+        all.retain(|(folder, _)| !gone.contains(folder));
+        assert!(all.iter().filter(|(folder, _)| folder.starts_with("app/rare")).count() >= 500, "both have as many");
+        assert_eq!(all.last().map(|(folder, _)| folder.clone()), Some(newest), "the newest stays");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn nobody_waits_for_a_pipe() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let pipe = folder.path().join("report.json");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0)
+            .expect("a pipe can be made");
+        assert!(read(&pipe).is_err());
     }
 
     #[test]
