@@ -283,25 +283,34 @@ fn make_room(app: &Path, most: u64, newest: &Path) {
     }
 }
 
+/// What one component has.
+#[derive(Default)]
+struct Share {
+    bytes: u64,
+    /// What may go of it, with its age, the oldest first.
+    may_go: VecDeque<(usize, PathBuf, u64)>,
+}
+
 /// Which of these have to go; they are given from the oldest to the newest.
 fn surplus(kept: Vec<(PathBuf, u64)>, most_bytes: u64, most: usize, newest: &Path) -> Vec<PathBuf> {
     let (mut left, mut bytes) = (kept.len(), kept.iter().map(|(_, size)| size).sum::<u64>());
-    // For each component: what it has, and what may go of it, with its age.
-    let mut shelves: BTreeMap<PathBuf, (u64, VecDeque<(usize, PathBuf, u64)>)> = BTreeMap::new();
+    let mut components: BTreeMap<PathBuf, Share> = BTreeMap::new();
     for (age, (folder, size)) in kept.into_iter().enumerate() {
-        let (total, may_go) = shelves.entry(folder.parent().unwrap_or(Path::new("")).to_owned()).or_default();
-        *total += size;
+        let share = components.entry(folder.parent().unwrap_or(Path::new("")).to_owned()).or_default();
+        share.bytes += size;
         if folder != newest {
-            may_go.push_back((age, folder, size));
+            share.may_go.push_back((age, folder, size));
         }
     }
     let mut gone = Vec::new();
     while left > most || bytes > most_bytes {
-        let oldest = |may_go: &VecDeque<(usize, PathBuf, u64)>| may_go.front().map(|(age, ..)| Reverse(*age));
-        let fullest = shelves.values_mut().max_by_key(|(total, may_go)| oldest(may_go).map(|oldest| (*total, oldest)));
-        let Some((total, may_go)) = fullest else { break };
-        let Some((_, folder, size)) = may_go.pop_front() else { break };
-        *total -= size;
+        let fullest = components.values_mut().max_by_key(|share| {
+            let oldest = share.may_go.front().map(|(age, ..)| Reverse(*age));
+            oldest.map(|oldest| (share.bytes, oldest))
+        });
+        let Some(share) = fullest else { break };
+        let Some((_, folder, size)) = share.may_go.pop_front() else { break };
+        share.bytes -= size;
         bytes -= size;
         left -= 1;
         gone.push(folder);
