@@ -17,6 +17,9 @@ const MAX_FILES: usize = 50_000;
 /// Names that are left out of folders, besides hidden ones.
 const LEFT_OUT: [&str; 6] = ["target", "node_modules", "__pycache__", "venv", "watertight.toml", "watertight.lock"];
 
+/// Files that a package manager writes while it builds, where they are missing or out of date.
+const LOCKS: [&str; 2] = ["Cargo.lock", "package-lock.json"];
+
 /// Why it is not known what a component is made from.
 #[derive(Debug, thiserror::Error)]
 pub enum InputError {
@@ -50,6 +53,7 @@ pub(crate) struct Fingerprint {
     hasher: Hasher,
     files: usize,
     by: By,
+    locks: bool,
 }
 
 impl Fingerprint {
@@ -57,7 +61,12 @@ impl Fingerprint {
         let mut hasher = Hasher::new();
         // Changes with what a build means.
         hasher.update(b"watertight build 1\0");
-        Self { hasher, files: 0, by: By::Contents }
+        Self { hasher, files: 0, by: By::Contents, locks: true }
+    }
+
+    /// One that passes over what a package manager writes while it builds.
+    pub(crate) fn but_locks() -> Self {
+        Self { locks: false, ..Self::new() }
     }
 
     /// One that tells only whether files were written.
@@ -93,6 +102,9 @@ impl Fingerprint {
         entries.sort_by_key(fs::DirEntry::file_name);
         for entry in entries {
             let (path, name) = (entry.path(), name.join(entry.file_name()));
+            if !self.locks && LOCKS.iter().any(|lock| name.ends_with(lock)) {
+                continue;
+            }
             let kind = entry.file_type().map_err(unreadable)?;
             if kind.is_dir() {
                 self.folder(&path, &name)?;

@@ -167,6 +167,8 @@ struct Task<'a> {
     index: usize,
     job: &'a Job,
     inputs: String,
+    /// The same without what the build may write among them.
+    but_locks: String,
     kit: Option<Kit>,
 }
 
@@ -236,7 +238,7 @@ impl Workshop {
 
     /// What there is to do, or the size of what need not be made.
     fn task<'a>(&self, index: usize, job: &'a Job) -> Result<Result<Task<'a>, u64>, BuildError> {
-        let inputs = job.fingerprint()?;
+        let inputs = job.fingerprint(Fingerprint::new())?;
         let record = Record::read(&self.records, &job.source).filter(|record| record.inputs == inputs);
         if !self.anew
             && let Some(record) = record.filter(|record| record.describes(&job.source))
@@ -249,7 +251,8 @@ impl Workshop {
             }
             Maker::Command { .. } => None,
         };
-        Ok(Ok(Task { index, job, inputs, kit }))
+        let but_locks = job.fingerprint(Fingerprint::but_locks())?;
+        Ok(Ok(Task { index, job, inputs, but_locks, kit }))
     }
 
     fn work(&self, task: &Task<'_>, cancel: &Cancel, watch: &dyn Watch) -> Made {
@@ -270,7 +273,7 @@ impl Workshop {
 
     /// Makes one component and puts it in place; gives its size.
     fn made(&self, task: &Task<'_>, cancel: &Cancel) -> Result<u64, BuildError> {
-        let Task { job, inputs, kit, .. } = task;
+        let Task { job, kit, .. } = task;
         let place = job.source.parent().unwrap_or(Path::new("."));
         let writing = |error| BuildError::Write { path: job.source.clone(), error };
         fs::create_dir_all(place).map_err(writing)?;
@@ -309,7 +312,11 @@ impl Workshop {
         }
         fs::rename(&output, &job.source).map_err(writing)?;
         let size = bytes.len() as u64;
-        let record = Record { inputs: inputs.clone(), output: hash(&bytes), bytes: size };
+        // A lock that the build wrote is what it was made from. If anything else has changed meanwhile, it was made from what was there before.
+        let is_as_before = job.fingerprint(Fingerprint::but_locks()).is_ok_and(|now| now == task.but_locks);
+        let now = if is_as_before { job.fingerprint(Fingerprint::new()).ok() } else { None };
+        let inputs = now.unwrap_or_else(|| task.inputs.clone());
+        let record = Record { inputs, output: hash(&bytes), bytes: size };
         // Without it the next build makes the same again.
         let _ = record.write(&self.records, &job.source);
         Ok(size)
@@ -340,11 +347,10 @@ impl Job {
         inputs
     }
 
-    fn fingerprint(&self) -> Result<String, BuildError> {
+    fn fingerprint(&self, mut sum: Fingerprint) -> Result<String, BuildError> {
         if !self.folder.is_dir() {
             return Err(InputError::Missing(self.folder.clone()).into());
         }
-        let mut sum = Fingerprint::new();
         match &self.spec.maker {
             Maker::Command { command, output } => {
                 sum.word("command");

@@ -149,7 +149,7 @@ async fn a_delay_within_the_deadline_only_takes_its_time() {
 #[tokio::test]
 async fn a_call_from_outside_suffers_the_faults_of_its_component() {
     for asynchronous in [false, true] {
-        let app = pair(asynchronous, "budget = { cpu = \"20ms\", deadline = \"100ms\" }");
+        let app = pair(asynchronous, "budget = { cpu = \"20ms\", deadline = \"1s\" }");
         for (faults, injected, kind, entered) in CASES {
             let named = format!("{faults}, async: {asynchronous}");
             app.events.take();
