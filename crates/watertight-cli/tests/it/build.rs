@@ -5,6 +5,7 @@ use std::{
     io::{BufRead as _, BufReader},
     path::Path,
     process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use rustix::process::Signal;
@@ -190,8 +191,13 @@ fn a_signal_ends_the_build_and_all_that_it_has_started() {
         send(i32::try_from(process.id()).expect("process ids are small"), signal);
         assert_eq!(process.wait().expect("it is our child").code(), Some(130));
         for pid in fs::read_to_string(app.path().join("pids")).expect("it was written").lines() {
-            let alive = fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "));
-            assert!(!alive, "{pid} still runs");
+            let alive = || fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "));
+            // What was killed takes a moment to be gone.
+            let until = Instant::now() + Duration::from_secs(30);
+            while alive() && Instant::now() < until {
+                std::thread::yield_now();
+            }
+            assert!(!alive(), "{pid} still runs");
         }
         assert!(!app.path().join("out/web.wasm").exists());
         assert_eq!(fs::read_dir(app.path().join("out")).expect("it was made").count(), 0, "nothing is left");
