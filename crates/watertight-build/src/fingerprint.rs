@@ -50,10 +50,11 @@ enum By {
 /// Sums up inputs, one after the other.
 #[derive(Debug)]
 pub(crate) struct Fingerprint {
-    hasher: Hasher,
+    all: Hasher,
+    /// The same without what a package manager writes while it builds.
+    but_locks: Hasher,
     files: usize,
     by: By,
-    locks: bool,
 }
 
 impl Fingerprint {
@@ -61,12 +62,7 @@ impl Fingerprint {
         let mut hasher = Hasher::new();
         // Changes with what a build means.
         hasher.update(b"watertight build 1\0");
-        Self { hasher, files: 0, by: By::Contents, locks: true }
-    }
-
-    /// One that passes over what a package manager writes while it builds.
-    pub(crate) fn but_locks() -> Self {
-        Self { locks: false, ..Self::new() }
+        Self { all: hasher.clone(), but_locks: hasher, files: 0, by: By::Contents }
     }
 
     /// One that tells only whether files were written.
@@ -76,8 +72,14 @@ impl Fingerprint {
 
     /// Something that is no file.
     pub(crate) fn word(&mut self, word: &str) {
-        self.hasher.update(&(word.len() as u64).to_le_bytes());
-        self.hasher.update(word.as_bytes());
+        self.add(word, &[], false);
+    }
+
+    /// A word, and what belongs to it; of a lock, or not.
+    fn add(&mut self, word: &str, bytes: &[u8], lock: bool) {
+        for hasher in [Some(&mut self.all), (!lock).then_some(&mut self.but_locks)].into_iter().flatten() {
+            hasher.update(&(word.len() as u64).to_le_bytes()).update(word.as_bytes()).update(bytes);
+        }
     }
 
     /// An input: a file, or a folder with all that is in it.
@@ -85,14 +87,19 @@ impl Fingerprint {
         let path = folder.join(input);
         match fs::metadata(&path) {
             Ok(found) if found.is_dir() => self.folder(&path, input),
-            Ok(_) => self.file(&path, input),
+            Ok(_) => self.file(&path, input, false),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(InputError::Missing(input.to_owned())),
             Err(error) => Err(InputError::Unreadable { path, error }),
         }
     }
 
     pub(crate) fn finish(&self) -> String {
-        self.hasher.finalize().to_hex().to_string()
+        self.all.finalize().to_hex().to_string()
+    }
+
+    /// The sum without the locks in its folders.
+    pub(crate) fn finish_but_locks(&self) -> String {
+        self.but_locks.finalize().to_hex().to_string()
     }
 
     fn folder(&mut self, path: &Path, name: &Path) -> Result<(), InputError> {
@@ -102,27 +109,25 @@ impl Fingerprint {
         entries.sort_by_key(fs::DirEntry::file_name);
         for entry in entries {
             let (path, name) = (entry.path(), name.join(entry.file_name()));
-            if !self.locks && LOCKS.iter().any(|lock| name.ends_with(lock)) {
-                continue;
-            }
             let kind = entry.file_type().map_err(unreadable)?;
+            let lock = LOCKS.iter().any(|lock| name.ends_with(lock));
             if kind.is_dir() {
                 self.folder(&path, &name)?;
             } else if kind.is_file() {
-                self.file(&path, &name)?;
+                self.file(&path, &name, lock)?;
             } else if kind.is_symlink() {
                 // Where it leads, and what is there if that is a file: following folders might never end.
                 let target = fs::read_link(&path).map_err(unreadable)?;
-                self.word(&target.to_string_lossy());
+                self.add(&target.to_string_lossy(), &[], lock);
                 if path.is_file() {
-                    self.file(&path, &name)?;
+                    self.file(&path, &name, lock)?;
                 }
             }
         }
         Ok(())
     }
 
-    fn file(&mut self, path: &Path, name: &Path) -> Result<(), InputError> {
+    fn file(&mut self, path: &Path, name: &Path, lock: bool) -> Result<(), InputError> {
         self.files += 1;
         if self.files > MAX_FILES {
             return Err(InputError::TooMany(path.parent().unwrap_or(path).to_owned()));
@@ -136,8 +141,7 @@ impl Fingerprint {
             }),
         };
         hashed.map_err(|error| InputError::Unreadable { path: path.to_owned(), error })?;
-        self.word(&name.to_string_lossy());
-        self.hasher.update(content.finalize().as_bytes());
+        self.add(&name.to_string_lossy(), content.finalize().as_bytes(), lock);
         Ok(())
     }
 }

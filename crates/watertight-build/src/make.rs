@@ -166,9 +166,7 @@ pub trait Watch: Sync {
 struct Task<'a> {
     index: usize,
     job: &'a Job,
-    inputs: String,
-    /// The same without what the build may write among them.
-    but_locks: String,
+    inputs: Fingerprint,
     kit: Option<Kit>,
 }
 
@@ -238,8 +236,9 @@ impl Workshop {
 
     /// What there is to do, or the size of what need not be made.
     fn task<'a>(&self, index: usize, job: &'a Job) -> Result<Result<Task<'a>, u64>, BuildError> {
-        let inputs = job.fingerprint(Fingerprint::new())?;
-        let record = Record::read(&self.records, &job.source).filter(|record| record.inputs == inputs);
+        let inputs = job.fingerprint()?;
+        let now = inputs.finish();
+        let record = Record::read(&self.records, &job.source).filter(|record| record.inputs == now);
         if !self.anew
             && let Some(record) = record.filter(|record| record.describes(&job.source))
         {
@@ -251,8 +250,7 @@ impl Workshop {
             }
             Maker::Command { .. } => None,
         };
-        let but_locks = job.fingerprint(Fingerprint::but_locks())?;
-        Ok(Ok(Task { index, job, inputs, but_locks, kit }))
+        Ok(Ok(Task { index, job, inputs, kit }))
     }
 
     fn work(&self, task: &Task<'_>, cancel: &Cancel, watch: &dyn Watch) -> Made {
@@ -313,9 +311,8 @@ impl Workshop {
         fs::rename(&output, &job.source).map_err(writing)?;
         let size = bytes.len() as u64;
         // A lock that the build wrote is what it was made from. If anything else has changed meanwhile, it was made from what was there before.
-        let is_as_before = job.fingerprint(Fingerprint::but_locks()).is_ok_and(|now| now == task.but_locks);
-        let now = if is_as_before { job.fingerprint(Fingerprint::new()).ok() } else { None };
-        let inputs = now.unwrap_or_else(|| task.inputs.clone());
+        let after = job.fingerprint().ok().filter(|now| now.finish_but_locks() == task.inputs.finish_but_locks());
+        let inputs = after.as_ref().unwrap_or(&task.inputs).finish();
         let record = Record { inputs, output: hash(&bytes), bytes: size };
         // Without it the next build makes the same again.
         let _ = record.write(&self.records, &job.source);
@@ -347,10 +344,11 @@ impl Job {
         inputs
     }
 
-    fn fingerprint(&self, mut sum: Fingerprint) -> Result<String, BuildError> {
+    fn fingerprint(&self) -> Result<Fingerprint, BuildError> {
         if !self.folder.is_dir() {
             return Err(InputError::Missing(self.folder.clone()).into());
         }
+        let mut sum = Fingerprint::new();
         match &self.spec.maker {
             Maker::Command { command, output } => {
                 sum.word("command");
@@ -367,7 +365,7 @@ impl Job {
         for input in self.inputs() {
             sum.input(&self.folder, &input)?;
         }
-        Ok(sum.finish())
+        Ok(sum)
     }
 }
 

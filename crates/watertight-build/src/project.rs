@@ -92,6 +92,8 @@ pub struct Project {
     folder: PathBuf,
     language: Language,
     kind: ProjectKind,
+    /// What the file it begins with holds, before it is filled in.
+    begins: &'static str,
 }
 
 /// Why a project was not made.
@@ -213,9 +215,9 @@ impl Language {
         }
     }
 
-    /// What the file it begins with holds.
-    const fn begins(self, kind: ProjectKind) -> &'static str {
-        match (self, kind) {
+    /// What the file it begins with holds; none where no sound component comes of it: of commands in JavaScript.
+    const fn begins(self, kind: ProjectKind) -> Option<&'static str> {
+        Some(match (self, kind) {
             (Self::Rust, ProjectKind::Http) => include_str!("../templates/rust/http.rs"),
             (Self::Rust, ProjectKind::Command) => include_str!("../templates/rust/command.rs"),
             (Self::Rust, ProjectKind::Library) => include_str!("../templates/rust/library.rs"),
@@ -223,12 +225,13 @@ impl Language {
             (Self::Python, ProjectKind::Command) => include_str!("../templates/python/command.py"),
             (Self::Python, ProjectKind::Library) => include_str!("../templates/python/library.py"),
             (Self::Js, ProjectKind::Http) => include_str!("../templates/js/http.js"),
-            (Self::Js, ProjectKind::Command) => include_str!("../templates/js/command.js"),
+            // componentize-js makes no sound component of the world of commands.
+            (Self::Js, ProjectKind::Command) => return None,
             (Self::Js, ProjectKind::Library) => include_str!("../templates/js/library.js"),
             (Self::C, ProjectKind::Http) => include_str!("../templates/c/http.c"),
             (Self::C, ProjectKind::Command) => include_str!("../templates/c/command.c"),
             (Self::C, ProjectKind::Library) => include_str!("../templates/c/library.c"),
-        }
+        })
     }
 }
 
@@ -296,14 +299,11 @@ impl Project {
         if !fits || name.len() > NAME_MAX {
             return Err(ProjectError::BadName(name));
         }
-        // componentize-js makes no sound component of the world of commands.
-        if language == Language::Js && kind == ProjectKind::Command {
-            return Err(ProjectError::NoTemplate);
-        }
+        let begins = language.begins(kind).ok_or(ProjectError::NoTemplate)?;
         if RESERVED.contains(&name.as_str()) {
             return Err(ProjectError::Reserved(name));
         }
-        Ok(Self { name, folder: path.to_owned(), language, kind })
+        Ok(Self { name, folder: path.to_owned(), language, kind, begins })
     }
 
     /// Writes it.
@@ -339,13 +339,13 @@ impl Project {
 
     /// Its files, as they are to be.
     fn files(&self) -> Vec<(String, String)> {
-        let Self { language, kind, .. } = self;
+        let Self { language, kind, begins, .. } = self;
         let mut files: Vec<(String, String)> = Vec::new();
         let all = [kind.files(), kind.wasi(), language.files()];
         for (name, text) in all.into_iter().flatten() {
             files.push(((*name).to_owned(), self.filled(text)));
         }
-        files.push((language.main().to_owned(), self.filled(language.begins(*kind))));
+        files.push((language.main().to_owned(), self.filled(begins)));
         files.push(("README.md".to_owned(), self.filled(include_str!("../templates/README"))));
         files.push((".gitignore".to_owned(), include_str!("../templates/gitignore").to_owned()));
         files

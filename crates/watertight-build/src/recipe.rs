@@ -43,6 +43,18 @@ pub(crate) struct Site<'a> {
     pub(crate) cancel: &'a Cancel,
 }
 
+impl Site<'_> {
+    /// The file that it begins with, which must be there: this one, where the manifest names none.
+    fn main_or<'s>(&'s self, usual: &'s str) -> Result<&'s Path, BuildError> {
+        let main = self.main.unwrap_or(Path::new(usual));
+        if self.folder.join(main).is_file() {
+            return Ok(main);
+        }
+        let what = format!("there is no {}: name the file it begins with in `main`", main.display());
+        Err(BuildError::Wit(what))
+    }
+}
+
 impl Kit {
     /// Finds the tools, or says what is missing.
     pub(crate) fn find(

@@ -28,7 +28,7 @@ pub(super) fn check(tree: &Tree, repository: &Path) -> Vec<Breach> {
         for (line, piece) in pieces(&file.text) {
             let problem = match piece {
                 Piece::Command(command) => commands.problem(command),
-                Piece::Code(code) => in_line(code, &commands, &functions, &exists).or_else(|| metric(code, tree)),
+                Piece::Code(code) => in_line(code, tree, &commands, &functions, &exists),
                 Piece::Link(target) => link(target, file, tree, &exists),
             };
             breaches.extend(problem.map(|what| file.breach(line, what)));
@@ -132,6 +132,7 @@ fn within(line: &str) -> Vec<Piece<'_>> {
 
 fn in_line(
     code: &str,
+    tree: &Tree,
     commands: &Commands,
     functions: &BTreeSet<&str>,
     exists: &impl Fn(&str) -> bool,
@@ -143,11 +144,11 @@ fn in_line(
     if is_path && code.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_./".contains(letter)) {
         return (!exists(code.trim_end_matches('/'))).then(|| format!("there is no `{code}`"));
     }
-    let is_test = code.matches('_').count() >= 3
-        && code.chars().all(|letter| letter.is_ascii_lowercase() || "_0123456789".contains(letter));
-    if code.starts_with("watertight_") {
-        return None;
+    let is_name = code.chars().all(|letter| letter.is_ascii_lowercase() || "_0123456789".contains(letter));
+    if is_name && code.starts_with("watertight_") {
+        return metric(code, tree);
     }
+    let is_test = is_name && code.matches('_').count() >= 3;
     (is_test && !functions.contains(code)).then(|| format!("there is no test `{code}`"))
 }
 
@@ -157,10 +158,8 @@ const METRICS: &str = "crates/watertight/src/metrics.rs";
 /// A metric that a document names must be one. Counters and the like have their suffix in the document alone.
 fn metric(code: &str, tree: &Tree) -> Option<String> {
     let name = ["_total", "_info"].iter().find_map(|suffix| code.strip_suffix(suffix)).unwrap_or(code);
-    let is_metric =
-        name.starts_with("watertight_") && name.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_');
     let known = tree.find(METRICS).is_some_and(|file| file.text.contains(&format!("\"{name}\"")));
-    (is_metric && !known).then(|| format!("there is no metric `{code}`"))
+    (!known).then(|| format!("there is no metric `{code}`"))
 }
 
 fn link(target: &str, from: &File, tree: &Tree, exists: &impl Fn(&str) -> bool) -> Option<String> {

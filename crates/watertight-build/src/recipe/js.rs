@@ -73,11 +73,7 @@ impl Kit {
 
     pub(super) fn make(&self, site: &Site<'_>) -> Result<(), BuildError> {
         let world = wit::read(site.wit, site.world).map_err(BuildError::Wit)?;
-        let main = site.main.unwrap_or(Path::new(MAIN));
-        if !site.folder.join(main).is_file() {
-            let what = format!("there is no {}: name the file it begins with in `main`", main.display());
-            return Err(BuildError::Wit(what));
-        }
+        let main = site.main_or(MAIN)?;
         let bundle = site.scratch.join("bundle.js");
         let mut command = Command::new(&self.esbuild);
         command.current_dir(site.folder).arg(main).args([

@@ -46,11 +46,7 @@ impl Kit {
 
     pub(super) fn make(&self, site: &Site<'_>) -> Result<(), BuildError> {
         let world = wit::read(site.wit, site.world).map_err(BuildError::Wit)?;
-        let main = site.main.unwrap_or(Path::new(MAIN));
-        if !site.folder.join(main).is_file() {
-            let what = format!("there is no {}: name the file it begins with in `main`", main.display());
-            return Err(BuildError::Wit(what));
-        }
+        let main = site.main_or(MAIN)?;
         let module = main.with_extension("").to_string_lossy().replace('/', ".");
         if module == world.name.replace('-', "_") {
             let what = format!("{} and the world `{}` have one name: rename the file", main.display(), world.name);

@@ -234,31 +234,19 @@ fn link_p2(linker: &mut Linker<HostCell>) -> wasmtime::Result<()> {
     types.func_wrap(
         "[method]outgoing-request.body",
         |mut store: Cell<'_>, (request,): (Resource<HostOutgoingRequest>,)| {
-            let cell = store.data_mut();
-            let Some(charge) = cell.core().account().charge(BODY_BYTES) else { return Ok((Err(()),)) };
-            let rep = request.rep();
-            let made: Result<Resource<HostOutgoingBody>, ()> =
-                p2::bindings::http::types::HostOutgoingRequest::body(&mut cell.http(), request)?;
-            if made.is_ok() {
-                let request = cell.table.get_mut(&Resource::<HostOutgoingRequest>::new_borrow(rep))?;
-                request.body = request.body.take().map(|body| counted(body, charge));
-            }
-            Ok((made,))
+            let make = |cell: &mut HostCell, request| {
+                p2::bindings::http::types::HostOutgoingRequest::body(&mut cell.http(), request)
+            };
+            Ok((body(store.data_mut(), request, make, |request| &mut request.body)?,))
         },
     )?;
     types.func_wrap(
         "[method]outgoing-response.body",
         |mut store: Cell<'_>, (response,): (Resource<HostOutgoingResponse>,)| {
-            let cell = store.data_mut();
-            let Some(charge) = cell.core().account().charge(BODY_BYTES) else { return Ok((Err(()),)) };
-            let rep = response.rep();
-            let made: Result<Resource<HostOutgoingBody>, ()> =
-                p2::bindings::http::types::HostOutgoingResponse::body(&mut cell.http(), response)?;
-            if made.is_ok() {
-                let response = cell.table.get_mut(&Resource::<HostOutgoingResponse>::new_borrow(rep))?;
-                response.body = response.body.take().map(|body| counted(body, charge));
-            }
-            Ok((made,))
+            let make = |cell: &mut HostCell, response| {
+                p2::bindings::http::types::HostOutgoingResponse::body(&mut cell.http(), response)
+            };
+            Ok((body(store.data_mut(), response, make, |response| &mut response.body)?,))
         },
     )?;
     types.func_wrap(
@@ -275,6 +263,23 @@ fn link_p2(linker: &mut Linker<HostCell>) -> wasmtime::Result<()> {
             },))
         },
     )
+}
+
+/// Makes the body of a message, whose channel counts as memory for as long as the body lives.
+fn body<M: Send + 'static>(
+    cell: &mut HostCell,
+    message: Resource<M>,
+    make: impl FnOnce(&mut HostCell, Resource<M>) -> wasmtime::Result<Result<Resource<HostOutgoingBody>, ()>>,
+    place: impl FnOnce(&mut M) -> &mut Option<HyperOutgoingBody>,
+) -> wasmtime::Result<Result<Resource<HostOutgoingBody>, ()>> {
+    let Some(charge) = cell.core().account().charge(BODY_BYTES) else { return Ok(Err(())) };
+    let rep = message.rep();
+    let made = make(cell, message)?;
+    if made.is_ok() {
+        let place = place(cell.table.get_mut(&Resource::new_borrow(rep))?);
+        *place = place.take().map(|body| counted(body, charge));
+    }
+    Ok(made)
 }
 
 fn link_p3(linker: &mut Linker<HostCell>) -> wasmtime::Result<()> {
