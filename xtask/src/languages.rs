@@ -7,7 +7,7 @@ use std::{path::Path, process::Command};
 
 use anyhow::Result;
 
-use crate::guests::{self, installed_by};
+use crate::guests::{self, debian::Unpacked, installed_by};
 
 /// What componentizes JavaScript, and what bundles it.
 const NPM: [&str; 3] = ["@bytecodealliance/componentize-js", "componentize-qjs", "esbuild"];
@@ -15,12 +15,18 @@ const NPM: [&str; 3] = ["@bytecodealliance/componentize-js", "componentize-qjs",
 /// A compiler for WebAssembly with all it needs.
 const APT: [&str; 4] = ["clang", "lld", "wasi-libc", "libclang-rt-dev-wasm32"];
 
+/// Go, which is one folder without dependencies, from a newer Debian than most machines have.
+const GO_ARCHIVE: &str =
+    "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian trixie main";
+const GO: [&str; 2] = ["golang-1.24-go", "golang-1.24-src"];
+
 /// Installs what is missing.
 pub(crate) fn run() -> Result<()> {
     let folder = guests::tools_folder()?;
     python(&folder.join("python"))?;
     javascript(&folder.join("javascript"))?;
     clang()?;
+    go(&folder.join("go"))?;
     guests::rust_ready(&folder)
 }
 
@@ -48,6 +54,13 @@ fn javascript(folder: &Path) -> Result<()> {
     installed_by(
         Command::new("npm").current_dir(folder).args(["install", "--no-audit", "--no-fund", "--silent"]).args(NPM),
     )
+}
+
+fn go(folder: &Path) -> Result<()> {
+    if folder.join("root/usr/lib/go-1.24/bin/go").exists() {
+        return Ok(());
+    }
+    Unpacked::of(folder, GO_ARCHIVE)?.unpack(GO.map(str::to_owned))
 }
 
 fn clang() -> Result<()> {

@@ -44,11 +44,19 @@ impl Workshop {
         match recipe {
             Recipe::Rust => return Ok(Bindings::None("wit_bindgen::generate! makes them as it compiles")),
             Recipe::Js => return Ok(Bindings::None("its imports and exports are as docs/projects.md has them")),
-            Recipe::Go => return Ok(Bindings::None("there is no recipe for it yet")),
             Recipe::C => {
                 fs::create_dir_all(&fresh).map_err(writing)?;
                 for (name, content) in crate::recipe::c_bindings(found)?.iter() {
                     fs::write(fresh.join(name), content).map_err(writing)?;
+                }
+            }
+            Recipe::Go => {
+                let mut found = found;
+                let module = crate::recipe::go_module(&job.folder)?;
+                for (path, content) in crate::recipe::go_bindings(&module, &mut found)? {
+                    let path = scratch.path().join(path);
+                    path.parent().map_or(Ok(()), fs::create_dir_all).map_err(writing)?;
+                    fs::write(path, content).map_err(writing)?;
                 }
             }
             Recipe::Python => {

@@ -24,7 +24,11 @@ pub(crate) fn kind(bytes: &[u8]) -> Kind {
 
 /// A component of a core module that carries its world. One that imports WASI preview 1 gets the adapter for it.
 pub(crate) fn component(module: &[u8]) -> Result<Vec<u8>, String> {
-    let adapter = adapter::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER;
+    adapted(module, adapter::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER)
+}
+
+/// The same, with this adapter.
+pub(crate) fn adapted(module: &[u8], adapter: &[u8]) -> Result<Vec<u8>, String> {
     let encoded = ComponentEncoder::default()
         .validate(true)
         .module(module)

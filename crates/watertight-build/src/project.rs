@@ -72,6 +72,8 @@ pub enum Language {
     Js,
     /// C.
     C,
+    /// Go.
+    Go,
 }
 
 /// What a project is to be.
@@ -152,7 +154,7 @@ const WASI_FILES: Files = &[
 
 impl Language {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Rust, Self::Python, Self::Js, Self::C];
+    pub const ALL: [Self; 5] = [Self::Rust, Self::Python, Self::Js, Self::C, Self::Go];
 
     /// That of `build.recipe`.
     const fn recipe(self) -> &'static str {
@@ -161,16 +163,19 @@ impl Language {
             Self::Python => "python",
             Self::Js => "js",
             Self::C => "c",
+            Self::Go => "go",
         }
     }
 
     /// The file it begins with.
-    const fn main(self) -> &'static str {
+    const fn main(self, kind: ProjectKind) -> &'static str {
         match self {
+            Self::Go if matches!(kind, ProjectKind::Library) => "export_app_{{ident}}_greeting/greeting.go",
             Self::Rust => "src/lib.rs",
             Self::Python => "app.py",
             Self::Js => "index.js",
             Self::C => "main.c",
+            Self::Go => "main.go",
         }
     }
 
@@ -181,6 +186,7 @@ impl Language {
             Self::Python => "python3 -m unittest",
             Self::Js => "npm test",
             Self::C => "make test",
+            Self::Go => "go test ./greeting",
         }
     }
 
@@ -191,6 +197,7 @@ impl Language {
             Self::Python => "python3 -m venv .venv && .venv/bin/pip install componentize-py",
             Self::Js => "npm install",
             Self::C => "apt install clang lld wasi-libc libclang-rt-dev-wasm32",
+            Self::Go => "go version # 1.24 or newer, from https://go.dev/dl",
         }
     }
 
@@ -212,6 +219,11 @@ impl Language {
                 file!("greeting.c", "c/greeting.c"),
                 file!("test/greeting.c", "c/test/greeting.c"),
             ],
+            Self::Go => &[
+                file!("go.mod", "go/go.mod"),
+                file!("greeting/greeting.go", "go/greeting.go"),
+                file!("greeting/greeting_test.go", "go/greeting_test.go"),
+            ],
         }
     }
 
@@ -231,6 +243,9 @@ impl Language {
             (Self::C, ProjectKind::Http) => include_str!("../templates/c/http.c"),
             (Self::C, ProjectKind::Command) => include_str!("../templates/c/command.c"),
             (Self::C, ProjectKind::Library) => include_str!("../templates/c/library.c"),
+            (Self::Go, ProjectKind::Http) => include_str!("../templates/go/http.go"),
+            (Self::Go, ProjectKind::Command) => include_str!("../templates/go/command.go"),
+            (Self::Go, ProjectKind::Library) => include_str!("../templates/go/library.go"),
         })
     }
 }
@@ -242,6 +257,7 @@ impl fmt::Display for Language {
             Self::Python => "Python",
             Self::Js => "JavaScript",
             Self::C => "C",
+            Self::Go => "Go",
         })
     }
 }
@@ -345,7 +361,7 @@ impl Project {
         for (name, text) in all.into_iter().flatten() {
             files.push(((*name).to_owned(), self.filled(text)));
         }
-        files.push((language.main().to_owned(), self.filled(begins)));
+        files.push((self.filled(language.main(*kind)), self.filled(begins)));
         files.push(("README.md".to_owned(), self.filled(include_str!("../templates/README"))));
         files.push((".gitignore".to_owned(), include_str!("../templates/gitignore").to_owned()));
         files
@@ -361,6 +377,8 @@ impl Project {
             ProjectKind::Http | ProjectKind::Command => ("@bytecodealliance/componentize-js", "^0.23.0"),
         };
         let words = [
+            // The first, as its value has words to fill in.
+            ("{{main}}", language.main(*kind)),
             ("{{name}}", name.as_str()),
             ("{{ident}}", &package.replace('-', "_")),
             ("{{package}}", &package),
@@ -371,7 +389,6 @@ impl Project {
             ("{{setup}}", language.setup()),
             ("{{start}}", kind.start()),
             ("{{work}}", kind.work()),
-            ("{{main}}", language.main()),
             ("{{test}}", language.test()),
             ("{{engine-version}}", engine_version),
             ("{{engine}}", engine),

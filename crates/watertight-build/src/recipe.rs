@@ -3,6 +3,7 @@
 //! Each first finds its tools ([`Kit::find`]), so that all that is missing is known before anything is made, and then uses them.
 
 mod c;
+mod go;
 mod js;
 mod python;
 mod rust;
@@ -24,6 +25,7 @@ pub(crate) enum Kit {
     Python(python::Kit),
     Js(js::Kit),
     C(c::Kit),
+    Go(go::Kit),
 }
 
 /// What one component is made from, and where to.
@@ -69,7 +71,7 @@ impl Kit {
             Recipe::Python => python::Kit::find(base, folder).map(Self::Python),
             Recipe::Js => js::Kit::find(folder, wit, world).map(Self::Js),
             Recipe::C => c::Kit::find().map(Self::C),
-            Recipe::Go => Err(missing("a recipe for Go", "there is none yet: use `command`", [])),
+            Recipe::Go => go::Kit::find().map(Self::Go),
         }
     }
 
@@ -80,11 +82,15 @@ impl Kit {
             Self::Python(kit) => kit.make(site),
             Self::Js(kit) => kit.make(site),
             Self::C(kit) => kit.make(site),
+            Self::Go(kit) => kit.make(site),
         }
     }
 }
 
-pub(crate) use self::c::bindings as c_bindings;
+pub(crate) use self::{
+    c::bindings as c_bindings,
+    go::{bindings as go_bindings, module_name as go_module},
+};
 
 fn missing(tool: &str, why: &str, get: impl IntoIterator<Item = String>) -> BuildError {
     BuildError::Missing(vec![Missing { tool: tool.to_owned(), why: why.to_owned(), get: get.into_iter().collect() }])

@@ -320,6 +320,8 @@ pub(crate) enum LanguageArg {
     Js,
     /// With clang.
     C,
+    /// With Go 1.24 or newer.
+    Go,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -15,6 +15,7 @@ pub(crate) fn new(args: &New) -> Result<(), Failure> {
         LanguageArg::Python => Language::Python,
         LanguageArg::Js => Language::Js,
         LanguageArg::C => Language::C,
+        LanguageArg::Go => Language::Go,
     };
     let kind = match args.kind {
         KindArg::Http => ProjectKind::Http,

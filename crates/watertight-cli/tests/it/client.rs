@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
-use http::{Request, Version};
+use http::{Method, Request, Version};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -21,7 +21,13 @@ pub(crate) type Answer = Result<(u16, String), hyper::Error>;
 /// One request over HTTP/1.1.
 pub(crate) async fn get(address: SocketAddr, path: &str) -> Answer {
     let stream = TcpStream::connect(address).await.expect("the server listens");
-    over_http1(stream, address, path).await
+    over_http1(stream, address, path, None).await
+}
+
+/// One request over HTTP/1.1 that brings something.
+pub(crate) async fn post(address: SocketAddr, path: &str, body: String) -> Answer {
+    let stream = TcpStream::connect(address).await.expect("the server listens");
+    over_http1(stream, address, path, Some(body)).await
 }
 
 /// One request over HTTP/2 with prior knowledge.
@@ -51,7 +57,7 @@ pub(crate) async fn get_tls(
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(protocol.as_bytes()));
     match protocol {
         "h2" => over_http2(stream, address, path).await,
-        _ => over_http1(stream, address, path).await,
+        _ => over_http1(stream, address, path, None).await,
     }
 }
 
@@ -59,10 +65,13 @@ async fn over_http1(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     address: SocketAddr,
     path: &str,
+    body: Option<String>,
 ) -> Answer {
     let (mut sender, connection) = conn::http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
-    let request = Request::get(path).header("host", address.to_string()).body(Full::<Bytes>::default());
+    let method = if body.is_some() { Method::POST } else { Method::GET };
+    let request = Request::builder().method(method).uri(path).header("host", address.to_string());
+    let request = request.body(Full::<Bytes>::from(body.unwrap_or_default()));
     read(sender.send_request(request.expect("the request is sound")).await?, Version::HTTP_11).await
 }
 

@@ -12,9 +12,12 @@ use std::{
 use tempfile::TempDir;
 
 use crate::{
-    client::get,
+    client::{get, post},
     program::{Ended, Server, ended, watertight},
 };
+
+/// Go's programs, among the tools.
+const GO: &str = concat!("go/", "root", "/usr/lib/go-1.24/bin");
 
 /// Where the tools are.
 fn toolchains() -> PathBuf {
@@ -23,7 +26,7 @@ fn toolchains() -> PathBuf {
     let home = || env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
     let folder = given.or_else(|| Some(cache().or_else(home)?.join("watertight/toolchains")));
     let folder = folder.expect("there is a home");
-    for part in ["python/bin/componentize-py", "javascript/node_modules", "rust/root"] {
+    for part in ["python/bin/componentize-py", "javascript/node_modules", "rust/root", GO] {
         let part = folder.join(part);
         assert!(part.exists(), "there is no {}: run `cargo xtask languages`", part.display());
     }
@@ -48,7 +51,8 @@ impl Workplace {
     fn equip<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         let path = env::var_os("PATH").unwrap_or_default();
         let rust = self.tools.join("rust/root").join("usr");
-        let path = env::join_paths([self.tools.join("python/bin")].into_iter().chain(env::split_paths(&path)));
+        let path = ["python/bin", GO].map(|bin| self.tools.join(bin)).into_iter().chain(env::split_paths(&path));
+        let path = env::join_paths(path);
         command
             .env("PATH", path.expect("no folder has a colon"))
             .env("RUSTC", rust.join("bin/rustc"))
@@ -139,6 +143,66 @@ projects! {
     javascript: "js", &["npm", "test"];
     clang: "c", &["make", "test"];
     rust: "rust", &["cargo", "test", "--quiet"];
+    golang: "go", &["go", "test", "./greeting"];
+}
+
+const NET_HTTP: &str = r#"package main
+
+import (
+	"io"
+	"net/http"
+)
+
+var seen int
+
+func main() {
+	http.HandleFunc("POST /echo", func(answer http.ResponseWriter, request *http.Request) {
+		answer.Header().Set("x-type", request.Header.Get("content-type"))
+		io.Copy(answer, request.Body)
+	})
+	http.HandleFunc("GET /panic", func(http.ResponseWriter, *http.Request) { panic("it is lost") })
+	http.HandleFunc("GET /ask", func(answer http.ResponseWriter, request *http.Request) {
+		got, err := http.Get(request.URL.Query().Get("url"))
+		if err != nil {
+			http.Error(answer, err.Error(), http.StatusBadGateway)
+			return
+		}
+		defer got.Body.Close()
+		io.Copy(answer, got.Body)
+	})
+}
+"#;
+
+/// What `net/http` has registered answers: bodies for which Go has to collect garbage while it receives them, panics, requests of its own.
+#[tokio::test]
+async fn go_answers_and_asks_through_net_http() {
+    let work = Workplace::new();
+    let folder = work.project("go", "http", &["go", "vet", "./greeting"]);
+    let other = work.folder.path().join("other");
+    fs::rename(&folder, &other).expect("the folder is ours");
+    let asked = Server::start(&other, &["--workers", "1"]);
+    let folder = work.project("go", "http", &["go", "vet", "./greeting"]);
+    fs::write(folder.join("main.go"), NET_HTTP).expect("the folder is ours");
+    let manifest = fs::read_to_string(folder.join("watertight.toml")).expect("it is there");
+    let grants = format!("grants = {{ stdio = true, http = [\"http://{}\"] }}", asked.address);
+    let manifest = manifest.replace("\n\n[[", &format!("\n{grants}\n\n[["));
+    fs::write(folder.join("watertight.toml"), manifest).expect("the folder is ours");
+    let built = work.run(&folder, &["build"]);
+    assert_eq!(built.code, Some(0), "{built:?}");
+    let server = Server::start(&folder, &["--workers", "1"]);
+    let body: String = (0..1_000_000).map(|number| format!("{number:010}")).collect();
+    for _ in 0..3 {
+        let (status, echo) = post(server.address, "/echo", body.clone()).await.expect("it answers");
+        assert!(status == 200 && echo == body, "{status}: {} bytes", echo.len());
+    }
+    let ask = |address| format!("/ask?url=http://{address}/Ada");
+    assert_eq!(get(server.address, &ask(asked.address)).await.expect("it answers"), (200, "Hello, Ada!\n".to_owned()));
+    let (status, said) = get(server.address, "/ask?url=http://127.0.0.1:1/").await.expect("it answers");
+    assert!(status == 502 && said.contains("needs the grant `http`"), "{status} {said}");
+    let (status, said) = get(server.address, "/panic").await.expect("it answers");
+    assert_eq!((status, said.as_str()), (500, "Internal Server Error\n"));
+    assert!(server.stop().contains("panic: it is lost"));
+    asked.stop();
 }
 
 #[test]
