@@ -25,7 +25,7 @@ pub use self::{
     cancel::Cancel,
     fingerprint::InputError,
     make::{BuildError, Job, Made, Outcome, Watch, Workshop},
-    oci::{FetchError, Fetched, Store},
+    oci::{FetchError, Fetched, Store, fetch_runtime},
     project::{Language, Project, ProjectError, ProjectKind},
     tools::Missing,
 };

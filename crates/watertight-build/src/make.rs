@@ -321,6 +321,14 @@ impl Workshop {
 }
 
 impl Job {
+    /// Something that this command makes, in this folder: all that is in it is what it is made from.
+    #[must_use]
+    pub fn of_command(name: &str, source: PathBuf, folder: PathBuf, command: Vec<String>) -> Self {
+        let maker = Maker::Command { command, output: None };
+        let spec = BuildSpec { maker, folder: PathBuf::new(), inputs: Vec::new() };
+        Self { component: name.to_owned(), source, folder, spec }
+    }
+
     /// What makes it.
     pub(crate) const fn maker(&self) -> &Maker {
         &self.spec.maker

@@ -11,13 +11,20 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
-use watertight_model::manifest::oci::{self, Lock, OciSource};
+use watertight_model::{
+    manifest::oci::{self, Layer, Lock, OciSource},
+    script::RuntimeSpec,
+};
 
 use self::wire::Wire;
 
 /// Bytes of an OCI manifest.
 const MAX_MANIFEST_BYTES: u64 = 4 << 20;
+
+/// Bytes of a runtime's TOML.
+const MAX_RUNTIME_BYTES: u64 = 64 << 10;
 
 /// Bytes of a component.
 const MAX_COMPONENT_BYTES: u64 = 512 << 20;
@@ -113,16 +120,10 @@ impl Store {
         {
             return Ok(Fetched::Kept(size));
         }
-        let failed = |why: String| FetchError::Registry { name: source.text.clone(), why };
-        let mut wire = Wire::new(&source.host, &source.repository).map_err(failed)?;
-        let path = format!("manifests/{}", pinned.unwrap_or(&source.tag));
-        let manifest = wire.get(&path, MANIFESTS, MAX_MANIFEST_BYTES).await.map_err(failed)?;
-        let digest = sha256(&manifest);
-        fits(source, &digest, pinned.unwrap_or(&digest))?;
+        let mut wire = Asking::of(source)?;
+        let (manifest, digest) = wire.manifest(pinned).await?;
         let layer = oci::layer(&manifest).map_err(|why| FetchError::NoComponent { name: source.text.clone(), why })?;
-        let path = format!("blobs/{}", layer.digest);
-        let bytes = wire.get(&path, "*/*", MAX_COMPONENT_BYTES).await.map_err(failed)?;
-        fits(source, &sha256(&bytes), &layer.digest)?;
+        let bytes = wire.layer(&layer, MAX_COMPONENT_BYTES).await?;
         self.keep(&layer.digest, &bytes)?;
         self.keep(&digest, &manifest)?;
         if source.digest.is_none() && self.lock.get(&source.text) != Some(&digest) {
@@ -158,6 +159,61 @@ impl Store {
             fs::rename(&new, &path)
         };
         write().map_err(|error| FetchError::Write { path: path.clone(), error })
+    }
+}
+
+/// Fetches a language runtime into a folder: a TOML and its component, named after the last part of the repository. Gives the TOML.
+///
+/// # Errors
+/// When it does not come, is not what was pinned, or is no runtime.
+pub async fn fetch_runtime(source: &OciSource, into: &Path) -> Result<PathBuf, FetchError> {
+    let none = |why| FetchError::NoComponent { name: source.text.clone(), why };
+    let mut wire = Asking::of(source)?;
+    let (manifest, _) = wire.manifest(source.digest.as_deref()).await?;
+    let (toml, component) = (oci::runtime_layer(&manifest).map_err(none)?, oci::layer(&manifest).map_err(none)?);
+    let text = wire.layer(&toml, MAX_RUNTIME_BYTES).await?;
+    let told = std::str::from_utf8(&text).map_err(|_| none("its TOML is not UTF-8".to_owned()))?;
+    let spec = RuntimeSpec::parse(told).map_err(|error| none(error.to_string()))?;
+    let bytes = wire.layer(&component, MAX_COMPONENT_BYTES).await?;
+    let name = source.repository.rsplit('/').next().unwrap_or_default();
+    let toml = into.join(format!("{name}.toml"));
+    for (path, bytes) in [(into.join(&spec.component), bytes), (toml.clone(), text)] {
+        fs::write(&path, bytes).map_err(|error| FetchError::Write { path, error })?;
+    }
+    Ok(toml)
+}
+
+/// A registry that is asked for one thing, whose every answer is compared with its digest.
+struct Asking<'a> {
+    source: &'a OciSource,
+    wire: Wire,
+}
+
+impl<'a> Asking<'a> {
+    fn of(source: &'a OciSource) -> Result<Self, FetchError> {
+        let wire = Wire::new(&source.host, &source.repository);
+        let failed = |why| FetchError::Registry { name: source.text.clone(), why };
+        Ok(Self { source, wire: wire.map_err(failed)? })
+    }
+
+    /// The manifest that is pinned, or else tagged, and its digest.
+    async fn manifest(&mut self, pinned: Option<&str>) -> Result<(Bytes, String), FetchError> {
+        let path = format!("manifests/{}", pinned.unwrap_or(&self.source.tag));
+        let manifest = self.get(&path, MANIFESTS, MAX_MANIFEST_BYTES).await?;
+        let digest = sha256(&manifest);
+        fits(self.source, &digest, pinned.unwrap_or(&digest))?;
+        Ok((manifest, digest))
+    }
+
+    async fn layer(&mut self, layer: &Layer, most: u64) -> Result<Bytes, FetchError> {
+        let bytes = self.get(&format!("blobs/{}", layer.digest), "*/*", most).await?;
+        fits(self.source, &sha256(&bytes), &layer.digest)?;
+        Ok(bytes)
+    }
+
+    async fn get(&mut self, path: &str, accept: &str, most: u64) -> Result<Bytes, FetchError> {
+        let failed = |why| FetchError::Registry { name: self.source.text.clone(), why };
+        self.wire.get(path, accept, most).await.map_err(failed)
     }
 }
 

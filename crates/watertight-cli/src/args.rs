@@ -1,6 +1,7 @@
 //! The command line: what can be asked for, and how it is explained. Parsing only; nothing here does anything.
 
 mod aside;
+mod runtime;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -8,7 +9,10 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use watertight::{HttpConfig, TlsFiles, drill::Load};
 use watertight_model::{budget::ByteSize, manifest::quantity};
 
-pub(crate) use self::aside::{Completions, Worker};
+pub(crate) use self::{
+    aside::{Completions, Worker},
+    runtime::{Runtime, RuntimeAction},
+};
 
 /// Run an application as a graph of isolated WebAssembly components.
 #[derive(Debug, Parser)]
@@ -644,44 +648,6 @@ pub(crate) struct Inspect {
     /// How to show it.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
-}
-
-/// Show, add and remove the language runtimes that scripts run on.
-///
-/// A runtime is a component with an interpreter in it, and a TOML beside it that says which files it runs. See docs/languages.md.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  watertight runtime list
-  watertight runtime add build/python.toml
-  watertight runtime remove python")]
-pub(crate) struct Runtime {
-    #[command(subcommand)]
-    pub(crate) action: Option<RuntimeAction>,
-
-    #[command(flatten)]
-    pub(crate) runtimes: RuntimesDir,
-
-    /// How to show it.
-    #[arg(long, value_enum, default_value_t, global = true)]
-    pub(crate) format: Format,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum RuntimeAction {
-    /// List all.
-    List,
-    /// Add one, in the place of one with the same name.
-    Add {
-        /// Its TOML; the component lies beside it.
-        #[arg(value_hint = ValueHint::FilePath)]
-        file: PathBuf,
-    },
-    /// Remove one.
-    Remove {
-        /// Its name.
-        name: String,
-    },
 }
 
 #[derive(Clone, Debug, Args)]

@@ -31,6 +31,9 @@ pub struct RuntimeSpec {
     pub protocol: Protocol,
     /// The component, a file beside the TOML.
     pub component: PathBuf,
+    /// How the component is made, where `watertight runtime build` is to make it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<RuntimeBuild>,
     /// How snapshots are taken: of its interpreter when it is added, and of each script that answers requests when that is started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<SnapshotSpec>,
@@ -72,6 +75,21 @@ impl Protocol {
     }
 }
 
+/// How a runtime's component is made.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuntimeBuild {
+    /// A program and its arguments; `{output}` in them is the file to write.
+    pub command: Vec<String>,
+    /// Where it runs, relative to the TOML; beside it if not given.
+    #[serde(default = "here")]
+    pub folder: PathBuf,
+}
+
+fn here() -> PathBuf {
+    PathBuf::from(".")
+}
+
 /// How a snapshot is taken.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields)]
@@ -100,6 +118,9 @@ pub enum SpecError {
     /// No script would ever be run by it.
     #[error("`extensions` is empty: name the endings of the scripts that it runs")]
     NoExtensions,
+    /// A build that nothing would be run for.
+    #[error("`build.command` is empty: name a program and its arguments")]
+    NoCommand,
     /// A component elsewhere.
     #[error("`component` names {}: it is a file beside the TOML", .0.display())]
     Elsewhere(PathBuf),
@@ -120,6 +141,9 @@ impl RuntimeSpec {
         }
         if spec.extensions.is_empty() {
             return Err(SpecError::NoExtensions);
+        }
+        if spec.build.as_ref().is_some_and(|build| build.command.is_empty()) {
+            return Err(SpecError::NoCommand);
         }
         if spec.component.file_name().is_none_or(|name| name != spec.component.as_os_str()) {
             return Err(SpecError::Elsewhere(spec.component));
@@ -209,6 +233,11 @@ mod tests {
             ("wsgi", "asgi", "unknown variant `asgi`"),
             ("protocol", "protcol", "unknown field `protcol`"),
             ("version = \"3.14\"", "", "missing field `version`"),
+            (
+                "component = \"python.wasm\"\n",
+                "component = \"p.wasm\"\n[build]\ncommand = []\n",
+                "`build.command` is empty",
+            ),
         ] {
             let error = RuntimeSpec::parse(&PYTHON.replace(from, to)).expect_err("it is not good").to_string();
             assert!(error.contains(message), "{error}");

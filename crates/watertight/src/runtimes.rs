@@ -138,12 +138,21 @@ impl Runtimes {
         fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
         let component = format!("{}.wasm", runtime.name);
         runtime.spec.component = PathBuf::from(&component);
+        runtime.spec.build = None;
         runtime.component = folder.join(component);
         let spec = runtime.spec.to_toml().map_err(|error| failed(toml, io::Error::other(error)))?;
         // The component first: a runtime is there as soon as its TOML is.
         put(folder, &runtime.component, &bytes)?;
         put(folder, &folder.join(format!("{}.toml", runtime.name)), spec.as_bytes())?;
         Ok(runtime)
+    }
+
+    /// What a TOML says, whether its component is there or not.
+    ///
+    /// # Errors
+    /// When it does not describe a runtime.
+    pub fn describe(toml: &Path) -> Result<InstalledRuntime, RuntimeError> {
+        read(toml)
     }
 
     /// Removes a runtime.

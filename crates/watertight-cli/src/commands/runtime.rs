@@ -1,13 +1,18 @@
 //! `watertight runtime`: the language runtimes that scripts run on.
 
-use std::fs;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use serde::Serialize;
-use watertight::{RuntimeError, Runtimes, runtimes::InstalledRuntime};
+use watertight::{RuntimeError, Runtimes, Signals, runtimes::InstalledRuntime};
+use watertight_build::{Job, Workshop};
+use watertight_model::manifest::oci::OciSource;
 
 use super::table::table;
 use crate::{
-    args::{Format, Runtime, RuntimeAction},
+    args::{CacheDir, Format, Runtime, RuntimeAction},
     exit::Exit,
     failure::Failure,
     runtimes, terminal,
@@ -42,15 +47,63 @@ pub(crate) fn runtime(args: &Runtime) -> Result<(), Failure> {
     let runtimes = runtimes::runtimes(&args.runtimes);
     match &args.action {
         None | Some(RuntimeAction::List) => list(&runtimes, args.format),
-        Some(RuntimeAction::Add { file }) => {
-            let added = runtimes.add(file)?;
-            match args.format {
-                Format::Text => terminal::print(&format!("{}\n", added.component.display())),
-                Format::Json => terminal::print_json(&Shown::from(&added)),
+        Some(RuntimeAction::Add { source }) => match OciSource::parse_pinned(source) {
+            Some(oci) if !Path::new(source).exists() => {
+                let folder = tempfile::tempdir()?;
+                let toml = super::runtime()?.block_on(fetched(&oci, folder.path()))?;
+                added(&runtimes, &toml, args.format)
             }
+            None if !source.ends_with(".toml") && !Path::new(source).exists() => {
+                let message = format!("`{source}` is neither a runtime's TOML nor the name of one in a registry");
+                Err(Failure::new(Exit::Usage, message)
+                    .help("a name in a registry is host/repository:tag, and may end in @sha256:…"))
+            }
+            Some(_) | None => added(&runtimes, Path::new(source), args.format),
+        },
+        Some(RuntimeAction::Build { file, force, cache }) => {
+            built(file, *force, cache)?;
+            added(&runtimes, file, args.format)
         }
         Some(RuntimeAction::Remove { name }) => Ok(runtimes.remove(name)?),
     }
+}
+
+fn added(runtimes: &Runtimes, toml: &Path, format: Format) -> Result<(), Failure> {
+    let added = runtimes.add(toml)?;
+    match format {
+        Format::Text => terminal::print(&format!("{}\n", added.component.display())),
+        Format::Json => terminal::print_json(&Shown::from(&added)),
+    }
+}
+
+/// Fetches a runtime from a registry, until a signal.
+async fn fetched(source: &OciSource, into: &Path) -> Result<PathBuf, Failure> {
+    let mut signals = Signals::mind()?;
+    tokio::select! {
+        toml = watertight_build::fetch_runtime(source, into) => {
+            toml.map_err(|error| Failure::new(Exit::NotBuilt, error.to_string()))
+        }
+        () = signals.stopped() => Err(Failure::new(Exit::Interrupted, "interrupted")),
+    }
+}
+
+/// Makes a runtime's component, in its place beside the TOML.
+fn built(toml: &Path, force: bool, cache: &CacheDir) -> Result<(), Failure> {
+    let InstalledRuntime { name, spec, component } = Runtimes::describe(toml)?;
+    let Some(build) = spec.build else {
+        let message = format!("{} has no [build]: nothing says how its component is made", toml.display());
+        return Err(Failure::new(Exit::Usage, message)
+            .help("write `build.command`, or add what is there already with `watertight runtime add`"));
+    };
+    let base = toml.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let job = Job::of_command(&name, component, base.join(&build.folder), build.command);
+    let records = super::cache_folder(cache.clone())?.join("builds");
+    let workshop = Workshop { base: base.to_owned(), records, parallel: 1, anew: force };
+    let made = super::runtime()?.block_on(async {
+        let mut signals = Signals::mind()?;
+        super::build::interruptible(&mut signals, workshop, vec![job], Format::Text).await
+    })?;
+    super::build::why_not(&made).map_or(Ok(()), Err)
 }
 
 fn list(runtimes: &Runtimes, format: Format) -> Result<(), Failure> {

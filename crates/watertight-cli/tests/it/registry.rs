@@ -64,11 +64,16 @@ impl Registry {
 
     /// Puts a component under a tag; gives the digest of its manifest.
     fn push(&self, tag: &str, component: &[u8]) -> String {
-        let layer = sha256(component);
+        self.push_all(tag, &[("application/wasm", component)])
+    }
+
+    fn push_all(&self, tag: &str, layers: &[(&str, &[u8])]) -> String {
+        let layer =
+            |(kind, bytes): &(&str, &[u8])| json!({ "mediaType": kind, "digest": sha256(bytes), "size": bytes.len() });
         let manifest = json!({
             "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
             "config": { "mediaType": "application/vnd.wasm.config.v0+json", "digest": sha256(b"{}"), "size": 2 },
-            "layers": [{ "mediaType": "application/wasm", "digest": layer, "size": component.len() }],
+            "layers": layers.iter().map(layer).collect::<Vec<_>>(),
         })
         .to_string();
         let digest = sha256(manifest.as_bytes());
@@ -76,7 +81,9 @@ impl Registry {
         for name in [tag, &digest] {
             shelf.content.insert(format!("/v2/press/ok/manifests/{name}"), manifest.clone().into());
         }
-        shelf.content.insert(format!("/store/{layer}"), Bytes::copy_from_slice(component));
+        for (_, bytes) in layers {
+            shelf.content.insert(format!("/store/{}", sha256(bytes)), Bytes::copy_from_slice(bytes));
+        }
         digest
     }
 
@@ -172,6 +179,40 @@ async fn a_component_is_fetched_once_pinned_and_then_runs_without_the_registry()
     // Until it is told to look again.
     assert_eq!(run(&app, "build", &["--force"]).await.code, Some(0));
     assert_ne!(fs::read_to_string(app.path().join("watertight.lock")).expect("it is there"), lock);
+}
+
+#[tokio::test]
+async fn a_language_runtime_comes_from_a_registry_too() {
+    let registry = Registry::start().await;
+    let toml =
+        b"language = \"Test\"\nversion = \"1\"\nextensions = [\"tst\"]\nprotocol = \"none\"\ncomponent = \"t.wasm\"\n";
+    let (component, kind) = (guest::built("command"), "application/vnd.watertight.runtime.v1+toml");
+    let digest = registry.push_all("1", &[(kind, toml), ("application/wasm", &component)]);
+    let runtimes = tempfile::tempdir().expect("there is room");
+    let add = async |name: String| {
+        let mut command = watertight(&["runtime", "add", &name]);
+        command.env("WATERTIGHT_RUNTIMES", runtimes.path()).env("DOCKER_CONFIG", runtimes.path());
+        tokio::task::spawn_blocking(move || ended(&mut command)).await.expect("it ends")
+    };
+    let name = format!("{}/press/ok:1", registry.address);
+    let other = sha256(b"other");
+    for (name, said) in [
+        (format!("{}/press/ok:2", registry.address), "cannot fetch"),
+        (format!("{name}@{other}"), "cannot fetch"),
+        (format!("{name}@sha256:12"), "neither a runtime's TOML nor"),
+    ] {
+        let refused = add(name).await;
+        assert!(refused.code != Some(0) && refused.stderr.contains(said), "{refused:?}");
+    }
+    registry.push("3", &component);
+    let refused = add(format!("{}/press/ok:3", registry.address)).await;
+    assert!(refused.stderr.contains("it holds no runtime's TOML"), "{refused:?}");
+    assert_eq!(fs::read_dir(runtimes.path()).expect("it is there").count(), 0, "nothing is left of those");
+    for name in [name.clone(), format!("{name}@{digest}")] {
+        let added = add(name).await;
+        assert_eq!(added.code, Some(0), "{added:?}");
+        assert_eq!(fs::read(runtimes.path().join("ok.wasm")).expect("it is there"), *component);
+    }
 }
 
 #[tokio::test]

@@ -52,6 +52,33 @@ fn runtimes_are_added_listed_and_removed() {
 }
 
 #[test]
+fn a_runtime_is_made_by_its_own_command_and_added() {
+    let (from, to) = (runtimes("command"), tempfile::tempdir().expect("the temporary folder is writable"));
+    let toml = from.path().join("test.toml");
+    let cache = tempfile::tempdir().expect("the temporary folder is writable");
+    let build = || with(to.path(), &["runtime", "build", text(&toml), "--cache-dir", text(cache.path())]);
+    let refused = build();
+    assert!(refused.code == Some(2) && refused.stderr.contains("has no [build]"), "{}", refused.stderr);
+    let sources = from.path().join("sources");
+    fs::create_dir(&sources).expect("the temporary folder is writable");
+    fs::rename(from.path().join("built.wasm"), sources.join("from.wasm")).expect("the temporary folder is writable");
+    let spec = fs::read_to_string(&toml).expect("it is there");
+    let making = |command: &str| {
+        fs::write(&toml, format!("{spec}[build]\nfolder = \"sources\"\ncommand = {command}\n")).expect("it is ours");
+    };
+    making("[\"false\"]");
+    let failed = build();
+    assert!(failed.code == Some(4) && failed.stderr.contains("`test` was not built"), "{}", failed.stderr);
+    making("[\"cp\", \"from.wasm\", \"{output}\"]");
+    let built = build();
+    assert_eq!(built.code, Some(0), "{}", built.stderr);
+    assert!(built.stderr.contains("built"), "{}", built.stderr);
+    let added = fs::read_to_string(to.path().join("test.toml")).expect("it was added");
+    assert!(!added.contains("build"), "{added}");
+    assert!(build().stderr.contains("unchanged"), "nothing has changed");
+}
+
+#[test]
 fn a_script_runs_on_its_runtime_with_its_own_path_as_the_first_argument() {
     let (runtimes, folder) = (runtimes("reach"), tempfile::tempdir().expect("the temporary folder is writable"));
     let script = folder.path().join("a script.tst");

@@ -25,6 +25,9 @@ pub const FOLDER: &str = ".watertight/oci";
 /// Types of a layer that is a component: of the CNCF's artifact, and of an older tool.
 const LAYERS: [&str; 2] = ["application/wasm", "application/vnd.wasm.content.layer.v1+wasm"];
 
+/// Type of the layer of a runtime's TOML, beside that of its component.
+pub const RUNTIME_LAYER: &str = "application/vnd.watertight.runtime.v1+toml";
+
 /// A component in a registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OciSource {
@@ -75,6 +78,14 @@ impl OciSource {
         fits.then(|| Self { text: text.to_owned(), host, repository, tag, digest: None })
     }
 
+    /// Reads a name that may pin what it names: `host[:port]/repository[:tag][@sha256:…]`.
+    #[must_use]
+    pub fn parse_pinned(text: &str) -> Option<Self> {
+        let Some((name, digest)) = text.split_once('@') else { return Self::parse(text) };
+        let source = Self::parse(name).filter(|_| is_digest(digest))?;
+        Some(Self { text: text.to_owned(), digest: Some(digest.to_owned()), ..source })
+    }
+
     /// What it is pinned to.
     #[must_use]
     pub fn pinned<'a>(&'a self, lock: &'a Lock) -> Option<&'a str> {
@@ -101,6 +112,18 @@ pub fn place(digest: &str) -> PathBuf {
 /// # Errors
 /// When there is not exactly one, in words.
 pub fn layer(manifest: &[u8]) -> Result<Layer, String> {
+    the_layer(manifest, &LAYERS, "WebAssembly")
+}
+
+/// The layer of a runtime's TOML in an OCI manifest.
+///
+/// # Errors
+/// When there is not exactly one, in words.
+pub fn runtime_layer(manifest: &[u8]) -> Result<Layer, String> {
+    the_layer(manifest, &[RUNTIME_LAYER], "runtime's TOML")
+}
+
+fn the_layer(manifest: &[u8], kinds: &[&str], what: &str) -> Result<Layer, String> {
     #[derive(Deserialize)]
     struct OciManifest {
         #[serde(default)]
@@ -108,12 +131,12 @@ pub fn layer(manifest: &[u8]) -> Result<Layer, String> {
     }
     let manifest: OciManifest =
         serde_json::from_slice(manifest).map_err(|error| format!("its manifest is none of OCI: {error}"))?;
-    let mut layers = manifest.layers.into_iter().filter(|layer| LAYERS.contains(&layer.media_type.as_str()));
+    let mut layers = manifest.layers.into_iter().filter(|layer| kinds.contains(&layer.media_type.as_str()));
     match (layers.next(), layers.next()) {
         (Some(layer), None) if is_digest(&layer.digest) => Ok(layer),
         (Some(layer), None) => Err(format!("the digest `{}` is none of SHA-256", layer.digest)),
-        (None, _) => Err("it holds no WebAssembly".to_owned()),
-        (Some(_), Some(_)) => Err("it holds several components".to_owned()),
+        (None, _) => Err(format!("it holds no {what}")),
+        (Some(_), Some(_)) => Err(format!("it holds more than one {what}")),
     }
 }
 
@@ -194,6 +217,15 @@ mod tests {
         ] {
             assert_eq!(parts(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn a_name_may_hold_its_digest() {
+        let digest = format!("sha256:{}", "0a".repeat(32));
+        let pinned = OciSource::parse_pinned(&format!("ghcr.io/a:1@{digest}")).expect("it is one");
+        assert_eq!((pinned.tag.as_str(), pinned.digest), ("1", Some(digest)));
+        assert_eq!(OciSource::parse_pinned("ghcr.io/a").expect("it is one").digest, None);
+        assert_eq!(OciSource::parse_pinned("ghcr.io/a@sha256:1"), None);
     }
 
     #[test]
