@@ -1,4 +1,4 @@
-"""Runs a script that is mounted: as a command, or behind WSGI.
+"""Runs a script that is mounted: as a command, or behind WSGI or ASGI.
 
 Everything up to the end of this module's import happens when the runtime is built, and is in the snapshot that every cell starts
 from. What belongs to a cell alone (arguments, environment, chance) is set by `wake`, the first thing that a cell does. An exception
@@ -21,6 +21,8 @@ import socket, sqlite3, stat, statistics, string, struct, sys, tempfile, textwra
 import types, typing, unicodedata, urllib.parse, urllib.request, uuid, warnings, weakref, xml.etree.ElementTree, zipfile, zlib
 import zoneinfo, _strptime
 
+import asgi
+import events
 import mounted
 import outbound
 from componentize_py_types import Err, Ok
@@ -123,6 +125,7 @@ class Answer:
         self.headers = []
         self.body = None
         self.stream = None
+        self.finished = False
 
     def start(self, status, headers, exc_info=None):
         if exc_info:
@@ -176,9 +179,12 @@ class Answer:
             pass
         self.stream.__exit__(None, None, None)
         wasi.OutgoingBody.finish(self.body, None)
+        self.finished = True
 
     def fail(self):
         """Tells the client that there is no answer, or, too late for that, no more of it."""
+        if self.finished:
+            return
         if self.stream is None:
             self.status, self.headers = 500, [("content-type", "text/plain; charset=utf-8")]
             self.write(b"Internal Server Error\n")
@@ -231,7 +237,7 @@ def application(module, script):
         found = getattr(module, name, None)
         if callable(found):
             return found
-    raise LookupError(f"{script} has no WSGI application: name it `app` or `application`")
+    raise LookupError(f"{script} has no WSGI or ASGI application: name it `app` or `application`")
 
 
 class IncomingHandler(exports.IncomingHandler):
@@ -241,7 +247,14 @@ class IncomingHandler(exports.IncomingHandler):
             script = wake()
             app = application(loaded or load(script, module_name(script)), script)
             with request.consume() as body, body.stream() as stream:
-                result = app(wsgi_environment(request, stream), answer.start)
+                environ = wsgi_environment(request, stream)
+                if asgi.is_one(app):
+                    with request.headers() as headers:
+                        fields = headers.entries()
+                    path = (request.path_with_query() or "/").partition("?")[0]
+                    asgi.run(app, environ, fields, path, answer)
+                    return
+                result = app(environ, answer.start)
                 try:
                     for part in result:
                         answer.write(part)
@@ -338,6 +351,7 @@ sys.stderr = io.TextIOWrapper(io.FileIO(2, "w", closefd=False), encoding="utf-8"
 
 # The build's own paths, variables and finders end here.
 outbound.install()
+events.install()
 sys.dont_write_bytecode = True
 sys.meta_path.append(stdlib.Finder)
 for _path in list(sys.path_importer_cache):

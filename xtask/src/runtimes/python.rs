@@ -11,7 +11,7 @@ use crate::guests::entries;
 const COMPONENTIZE_PY: &str = "componentize-py==0.25.1";
 
 /// What tests try as it comes from PyPI.
-const PACKAGES: [&str; 2] = ["bottle==0.13.4", "jinja2==3.1.6"];
+const PACKAGES: [&str; 3] = ["bottle==0.13.4", "jinja2==3.1.6", "starlette==1.10.0"];
 
 pub(super) fn build(sources: &Sources, tools: &Path, out: &Path) -> Result<()> {
     let packages = tools.join(COMPONENTIZE_PY);
@@ -34,7 +34,7 @@ pub(super) fn build(sources: &Sources, tools: &Path, out: &Path) -> Result<()> {
 }
 
 pub(super) fn packages_for_tests(folder: &Path) -> Result<()> {
-    if !folder.join("jinja2").exists() {
+    if !folder.join("starlette").exists() {
         install(folder, &PACKAGES)?;
     }
     Ok(())

@@ -92,3 +92,90 @@ except RuntimeError as error:
     let expected = "{\"a\": \"\\u00e4\"} 42\nb'xxxxxxxxx' {'a': 1} 0.3\ne3b0c442 [2, 1]\nno ssl\nno ctypes\ncan't start new thread\n";
     assert_eq!((done.text(), done.stderr.as_str()), (expected, ""));
 }
+
+#[test]
+fn an_asgi_application_answers_with_its_lifespan() {
+    let folder = tempfile::tempdir().expect("the temporary folder is writable");
+    let script = folder.path().join("app.py");
+    fs::write(
+        &script,
+        r#"
+import asyncio
+
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        assert (await receive())["type"] == "lifespan.startup"
+        scope["state"]["started"] = "yes"
+        await send({"type": "lifespan.startup.complete"})
+        assert (await receive())["type"] == "lifespan.shutdown"
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+    if scope["path"] == "/raise":
+        raise ValueError("nobody is told")
+    if scope["path"] == "/forget":
+        return
+    body = b""
+    while True:
+        message = await receive()
+        body += message["body"]
+        if not message["more_body"]:
+            break
+    headers = dict(scope["headers"])
+    seen = [scope["method"], scope["path"], scope["raw_path"].decode(), scope["query_string"].decode(), headers[b"x-a"].decode()]
+    seen += [scope["state"]["started"], str(len(body))]
+    await send({"type": "http.response.start", "status": 201, "headers": [(b"content-type", b"text/plain"), (b"x-b", b"c")]})
+    for part in seen:
+        await send({"type": "http.response.body", "body": (part + "\n").encode(), "more_body": True})
+        await asyncio.sleep(0)
+    await send({"type": "http.response.body"})
+    assert (await receive())["type"] == "http.disconnect"
+"#,
+    )
+    .expect("the temporary folder is writable");
+    let server = Server::start(&script);
+    let mut client = Client::new(server.address);
+    let body = "x".repeat(300_000);
+    let answer = client.send(http::Request::put("/gr%C3%BCn?a=b").header("x-a", "d"), body);
+    assert_eq!((answer.status().as_u16(), answer.headers()["x-b"].as_bytes()), (201, b"c".as_slice()));
+    assert_eq!(String::from_utf8_lossy(answer.body()), "PUT\n/grün\n/gr%C3%BCn\na=b\nd\nyes\n300000\n");
+    for path in ["/raise", "/forget"] {
+        let (status, said) = client.get(path);
+        assert!(status == 500 && !said.contains("nobody"), "{status} {said}");
+    }
+}
+
+#[test]
+fn starlette_works_as_it_comes_from_pypi() {
+    let (_folder, script) = with_packages(
+        r#"
+import asyncio
+
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse, StreamingResponse
+from starlette.routing import Route
+
+
+async def hi(request):
+    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+        names = [tasks.create_task(asyncio.sleep(0.001, request.path_params["name"])) for _ in range(3)]
+    return JSONResponse([name.result() for name in names])
+
+
+async def parts(request):
+    async def numbers():
+        for number in range(3):
+            yield f"{number}\n"
+
+    return StreamingResponse(numbers())
+
+
+app = Starlette(routes=[Route("/hi/{name}", hi), Route("/parts", parts)])
+"#,
+    );
+    let server = Server::start(&script);
+    let mut client = Client::new(server.address);
+    assert_eq!(client.get("/hi/Ada"), (200, r#"["Ada","Ada","Ada"]"#.to_owned()));
+    assert_eq!(client.get("/parts"), (200, "0\n1\n2\n".to_owned()));
+    assert_eq!(client.get("/none").0, 404);
+}
