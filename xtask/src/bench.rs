@@ -7,6 +7,7 @@
 mod app;
 mod cells;
 mod http;
+mod languages;
 mod load;
 mod membrane;
 mod server;
@@ -45,6 +46,8 @@ enum Name {
     Http,
     /// Whether others are served while guests spin
     Spinners,
+    /// A fresh interpreter for each request, beside the native one's process
+    Languages,
 }
 
 /// Where things are.
@@ -86,6 +89,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     if wanted(Name::Spinners) {
         spinners::run(&place, &mut table)?;
+    }
+    if wanted(Name::Languages) {
+        languages::run(&place, &mut table)?;
     }
     table.finish();
     Ok(())

@@ -3,12 +3,16 @@
 //!
 //! ```text
 //! DIR/v1/<hash of engine and component>/<hash of the code>.cwasm
+//! DIR/v1/kept-<hash of what it was made from>/<hash of the bytes>.bytes
 //! ```
 //!
 //! The name of an entry is the checksum of its content, so a damaged or foreign entry never has the right name: it is removed
 //! and made anew. Entries are written to a temporary file and renamed, so several processes can share a cache. The file that was
 //! checked is the file that is mapped: both go through one descriptor. The folder is only as trustworthy as those who can write to it:
 //! it is created for its owner alone.
+//!
+//! Whoever writes an entry removes others when all of them take more than `MAX_CACHE_BYTES`, those first that were not used for the
+//! longest time: an entry is as young as its files. One that a process has mapped stays mapped, and is made anew when it is asked for again.
 
 use std::{
     fs::{self, File},
@@ -18,14 +22,19 @@ use std::{
         unix::fs::{DirBuilderExt as _, MetadataExt as _},
     },
     path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use wasmtime::{Engine, component::Component};
+
+/// What all entries may take on disk: some twenty scripts in the largest interpreter, each with its snapshot and the code of that.
+const MAX_CACHE_BYTES: u64 = 4 << 30;
 
 /// Compiled code on disk.
 #[derive(Clone, Debug)]
 pub struct CompileCache {
     root: PathBuf,
+    most_bytes: u64,
 }
 
 /// The cache folder cannot be used.
@@ -64,7 +73,13 @@ impl CompileCache {
         if found.mode() & 0o022 != 0 {
             return Err(failed(io::Error::other("others than its owner can write to it: chmod go-w")));
         }
-        Ok(Self { root })
+        Ok(Self { root, most_bytes: MAX_CACHE_BYTES })
+    }
+
+    /// Keeps no more than this, and always the entry that was written last.
+    #[must_use]
+    pub fn at_most(self, bytes: u64) -> Self {
+        Self { most_bytes: bytes, ..self }
     }
 
     /// Whether a sound entry for this component is there, without loading it.
@@ -81,9 +96,7 @@ impl CompileCache {
             return Ok((component, Origin::Cached));
         }
         let code = engine.precompile_component(bytes)?;
-        if let Err(error) = write(&folder, &code, "cwasm") {
-            tracing::warn!(folder = %folder.display(), %error, "cannot write to the compile cache");
-        }
+        self.write(&folder, &code, "cwasm");
         if let Some(component) = self.load_entry(engine, &folder) {
             return Ok((component, Origin::Compiled));
         }
@@ -104,9 +117,25 @@ impl CompileCache {
 
     /// Keeps bytes that took long to make, under a key that tells what they were made from.
     pub fn keep(&self, key: &str, bytes: &[u8]) {
-        let folder = self.root.join(format!("kept-{key}"));
-        if let Err(error) = write(&folder, bytes, "bytes") {
+        self.write(&self.root.join(format!("kept-{key}")), bytes, "bytes");
+    }
+
+    /// Writes an entry, and makes room for it.
+    fn write(&self, folder: &Path, bytes: &[u8], kind: &str) {
+        if let Err(error) = write(folder, bytes, kind) {
             tracing::warn!(folder = %folder.display(), %error, "cannot write to the compile cache");
+        }
+        let mut entries: Vec<_> = fs::read_dir(&self.root).into_iter().flatten().flatten().map(Entry::read).collect();
+        entries.sort_by_key(|entry| entry.used);
+        let mut all: u64 = entries.iter().map(|entry| entry.bytes).sum();
+        for entry in entries.iter().filter(|entry| entry.folder != folder) {
+            if all <= self.most_bytes {
+                break;
+            }
+            tracing::debug!(entry = %entry.folder.display(), bytes = entry.bytes, "making room in the compile cache");
+            // Another process may be writing to it just now: then that one makes it anew.
+            let _ = fs::remove_dir_all(&entry.folder);
+            all -= entry.bytes;
         }
     }
 
@@ -133,6 +162,8 @@ impl CompileCache {
             let mut hasher = blake3::Hasher::new();
             hasher.update_reader(&mut file).ok()?;
             if hasher.finalize().to_hex().as_str() == expected {
+                // A cache that cannot be written to is not made room in either.
+                let _ = file.set_modified(SystemTime::now());
                 return Some((path, file));
             }
             tracing::warn!(entry = %path.display(), "removing a damaged entry from the compile cache");
@@ -150,11 +181,30 @@ impl CompileCache {
     }
 }
 
+/// A folder of the cache.
+struct Entry {
+    folder: PathBuf,
+    bytes: u64,
+    used: SystemTime,
+}
+
+impl Entry {
+    fn read(found: fs::DirEntry) -> Self {
+        let mut entry = Self { folder: found.path(), bytes: 0, used: UNIX_EPOCH };
+        for file in fs::read_dir(&entry.folder).into_iter().flatten().flatten().flat_map(|file| file.metadata()) {
+            entry.bytes += file.len();
+            entry.used = entry.used.max(file.modified().unwrap_or(UNIX_EPOCH));
+        }
+        entry
+    }
+}
+
 fn write(folder: &Path, code: &[u8], kind: &str) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(code)?;
     file.as_file().sync_all()?;
+    file.as_file().set_modified(SystemTime::now())?;
     let name = format!("{}.{kind}", blake3::hash(code).to_hex());
     file.persist(folder.join(name)).map_err(|error| error.error)?;
     Ok(())
@@ -195,5 +245,22 @@ mod tests {
         fs::set_permissions(folder.path().join("v1"), open_to_all).expect("it is ours");
         let error = CompileCache::open(folder.path()).expect_err("anybody could have code run");
         assert!(error.to_string().contains("others than its owner can write to it"), "{error}");
+    }
+
+    #[test]
+    fn what_was_not_used_for_the_longest_time_makes_room() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let cache = CompileCache::open(folder.path()).expect("it is ours").at_most(3 * 100);
+        for key in ["a", "b", "c"] {
+            cache.keep(key, &[7; 100]);
+        }
+        let there = || ["a", "b", "c", "d", "e"].map(|key| cache.root.join(format!("kept-{key}")).exists());
+        assert_eq!(there(), [true, true, true, false, false]);
+        assert_eq!(cache.kept("a"), Some(vec![7; 100]));
+        cache.keep("d", &[7; 100]);
+        assert_eq!(there(), [true, false, true, true, false], "`a` was used after `b`");
+        cache.keep("e", &[7; 1000]);
+        assert_eq!(there(), [false, false, false, false, true], "what was just made stays");
+        assert_eq!(cache.kept("e"), Some(vec![7; 1000]));
     }
 }

@@ -74,6 +74,23 @@ impl Client {
     /// Asks once, and returns the status when the answer has ended.
     pub(crate) async fn ask(&mut self) -> Result<u16> {
         self.stream.write_all(&self.request).await.context("the server takes no request")?;
+        self.answer().await
+    }
+
+    /// Sends the head of a request, and nothing of its body of one byte.
+    pub(crate) async fn begin(&mut self) -> Result<()> {
+        let head = self.request.strip_prefix(b"GET").and_then(|rest| rest.strip_suffix(b"\r\n"));
+        let head = [b"POST", head.context("this is no GET")?, b"content-length: 1\r\n\r\n"].concat();
+        self.stream.write_all(&head).await.context("the server takes no request")
+    }
+
+    /// Sends the body of a request that was begun, and returns the status when the answer has ended.
+    pub(crate) async fn end(&mut self) -> Result<u16> {
+        self.stream.write_all(b".").await.context("the server takes no body")?;
+        self.answer().await
+    }
+
+    async fn answer(&mut self) -> Result<u16> {
         let mut filled = 0;
         loop {
             let read = self.stream.read(&mut self.buffer[filled..]).await.context("the server gives no answer")?;

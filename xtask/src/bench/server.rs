@@ -80,6 +80,16 @@ impl Server {
         })
     }
 
+    /// Serves an app with one worker and a cache that stays.
+    pub(crate) fn one_worker(app: &Path, cache: &Path, place: &Place) -> Result<Self> {
+        Self::start(place, "watertight", |address| {
+            let mut command = Command::new(place.target.join("release/watertight"));
+            command.arg("serve").arg(app).args(["--listen", &address.to_string(), "--workers", "1", "--quiet"]);
+            command.arg("--cache-dir").arg(cache);
+            command
+        })
+    }
+
     fn start(place: &Place, name: &str, command: impl FnOnce(SocketAddr) -> Command) -> Result<Self> {
         let address = free_address()?;
         let log = place.scratch.path().join(format!("{name}-{}.log", address.port()));
@@ -95,19 +105,40 @@ impl Server {
                 let said = std::fs::read_to_string(&log).unwrap_or_default();
                 bail!("{name} does not serve ({ended:?}): {command:?}\n{said}");
             }
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(Duration::from_millis(1));
         }
         Ok(server)
     }
 
     /// Time on the processors so far, of the server and the processes it started.
     pub(crate) fn cpu(&self) -> Duration {
+        let mine = self.processes().into_iter().map(|(_, ticks)| ticks);
+        TICK * u32::try_from(mine.sum::<u64>()).unwrap_or(u32::MAX)
+    }
+
+    /// Bytes of memory that the server and the processes it started have for themselves: what they share with files, such as the
+    /// images that cells start from, is not in it until it was written to.
+    pub(crate) fn anonymous(&self) -> Result<u64> {
+        let mut sum = 0;
+        for (folder, _) in self.processes() {
+            let rollup = std::fs::read_to_string(folder.join("smaps_rollup")).context("the server has ended")?;
+            let line = rollup.lines().find_map(|line| line.strip_prefix("Anonymous:"));
+            let kib: u64 =
+                line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse().ok()).context("no number")?;
+            sum += kib * 1024;
+        }
+        Ok(sum)
+    }
+
+    /// The folder in `/proc` of the server and of each process it started, with its time on the processors.
+    fn processes(&self) -> Vec<(PathBuf, u64)> {
         let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
         let mine = processes.filter_map(|entry| {
             let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
-            ticks_if(&stat, |pid, parent| pid == self.child.id() || parent == self.child.id())
+            let ticks = ticks_if(&stat, |pid, parent| pid == self.child.id() || parent == self.child.id())?;
+            Some((entry.path(), ticks))
         });
-        TICK * u32::try_from(mine.sum::<u64>()).unwrap_or(u32::MAX)
+        mine.collect()
     }
 }
 
