@@ -58,8 +58,11 @@ HTTP("[resource-drop]future-incoming-response") void future_drop(handle);
 HTTP("[method]incoming-response.status") int32_t incoming_status(handle);
 HTTP("[method]incoming-response.headers") handle incoming_headers(handle);
 HTTP("[method]incoming-response.consume") void incoming_consume(handle, void *);
+HTTP("[resource-drop]incoming-response") void incoming_drop(handle);
+HTTP("[resource-drop]incoming-body") void incoming_body_drop(handle);
 FROM("wasi:http/outgoing-handler@0.2.12", "handle") void outgoing_handle(handle, int32_t, handle, void *);
 IO("[method]input-stream.blocking-read") void input_read(handle, int64_t, void *);
+IO("[resource-drop]input-stream") void input_drop(handle);
 IO("[method]output-stream.check-write") void output_room(handle, void *);
 IO("[method]output-stream.write") void output_write(handle, const void *, size_t, void *);
 IO("[method]output-stream.blocking-flush") void output_flush(handle, void *);
@@ -74,7 +77,9 @@ void __wasilibc_reset_preopens(void);
 struct message request;
 bool preparing;
 
-static handle incoming_body, incoming_stream, outparam, outgoing_body, outgoing_stream, answer_stream;
+static handle incoming_body, incoming_stream, outparam, outgoing_body, outgoing_stream;
+/* The answer to the last request that was sent. */
+static handle answer, answer_body, answer_stream;
 static char **arguments;
 static int argument_count;
 static uint64_t state[2];
@@ -249,7 +254,16 @@ static const char *error_of(int32_t code) {
     }
 }
 
-const char *outbound_send(const struct message *out, const void *body, size_t len, struct message *answer) {
+/* The host counts requests in flight, and one is until nothing of its answer is held. */
+static void let_go(void) {
+    if (answer_stream) input_drop(answer_stream);
+    if (answer_body) incoming_body_drop(answer_body);
+    if (answer) incoming_drop(answer);
+    answer = answer_body = answer_stream = 0;
+}
+
+const char *outbound_send(const struct message *out, const void *body, size_t len, struct message *into) {
+    let_go();
     handle fields = new_fields(out->headers, out->header_count);
     if (fields < 0) return "a header is none";
     handle sent = out_new(fields);
@@ -281,20 +295,24 @@ const char *outbound_send(const struct message *out, const void *body, size_t le
     pollable_block(ready);
     pollable_drop(ready);
     future_get(future, &result);
+    future_drop(future);
     if (result.bytes[8]) return "the answer was taken already";
     if (result.bytes[16]) return error_of(result.bytes[24]);
-    handle response = word(&result, 24);
-    future_drop(future);
-    answer->status = incoming_status(response);
-    read_headers(incoming_headers(response), answer);
-    incoming_consume(response, &result);
-    body_stream(word(&result, 4), &result);
+    answer = word(&result, 24);
+    into->status = incoming_status(answer);
+    read_headers(incoming_headers(answer), into);
+    incoming_consume(answer, &result);
+    answer_body = word(&result, 4);
+    body_stream(answer_body, &result);
     answer_stream = word(&result, 4);
     return NULL;
 }
 
 long outbound_read(void *into, size_t len) {
-    return read_stream(answer_stream, into, len);
+    if (answer_stream == 0) return 0;
+    long n = read_stream(answer_stream, into, len);
+    if (n <= 0) let_go();
+    return n;
 }
 
 double chance(void) {

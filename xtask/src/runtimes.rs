@@ -6,6 +6,7 @@
 mod clang;
 mod javascript;
 mod lua;
+mod php;
 mod python;
 mod static_files;
 
@@ -41,9 +42,10 @@ pub(crate) struct Args {
 /// Builds a runtime's component: its sources, the tools' folder, and the file to write.
 type Build = fn(&Sources, &Path, &Path) -> Result<()>;
 
-const RUNTIMES: [(&str, Build); 4] = [
+const RUNTIMES: [(&str, Build); 5] = [
     ("javascript", javascript::build),
     ("lua", lua::build),
+    ("php", php::build),
     ("python", python::build),
     ("static", static_files::build),
 ];

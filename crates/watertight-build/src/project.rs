@@ -74,6 +74,8 @@ pub enum Language {
     C,
     /// Go.
     Go,
+    /// PHP: a script, which is not built.
+    Php,
 }
 
 /// What a project is to be.
@@ -114,6 +116,11 @@ pub enum ProjectError {
         "there is no command in JavaScript to begin with: write a script, and `watertight run` it, or choose another --kind"
     )]
     NoTemplate,
+    /// Others cannot call a script.
+    #[error(
+        "there is no library in {0} to begin with: a script answers requests or is a command. Choose another --kind, or another --lang"
+    )]
+    NoLibrary(Language),
     /// Something is there.
     #[error("{} is there already: choose another name; nothing was changed", .0.display())]
     Exists(PathBuf),
@@ -154,9 +161,14 @@ const WASI_FILES: Files = &[
 
 impl Language {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Rust, Self::Python, Self::Js, Self::C, Self::Go];
+    pub const ALL: [Self; 6] = [Self::Rust, Self::Python, Self::Js, Self::C, Self::Go, Self::Php];
 
-    /// That of `build.recipe`.
+    /// Whether it runs as it is written, on a language runtime.
+    const fn is_script(self) -> bool {
+        matches!(self, Self::Php)
+    }
+
+    /// That of `build.recipe`; of a script, how its runtime is called.
     const fn recipe(self) -> &'static str {
         match self {
             Self::Rust => "rust",
@@ -164,6 +176,7 @@ impl Language {
             Self::Js => "js",
             Self::C => "c",
             Self::Go => "go",
+            Self::Php => "php",
         }
     }
 
@@ -176,6 +189,10 @@ impl Language {
             Self::Js => "index.js",
             Self::C => "main.c",
             Self::Go => "main.go",
+            Self::Php => match kind {
+                ProjectKind::Http => "index.php",
+                ProjectKind::Command | ProjectKind::Library => "main.php",
+            },
         }
     }
 
@@ -187,6 +204,7 @@ impl Language {
             Self::Js => "npm test",
             Self::C => "make test",
             Self::Go => "go test ./greeting",
+            Self::Php => "watertight run _test.php",
         }
     }
 
@@ -198,6 +216,7 @@ impl Language {
             Self::Js => "npm install",
             Self::C => "apt install clang lld wasi-libc libclang-rt-dev-wasm32",
             Self::Go => "go version # 1.24 or newer, from https://go.dev/dl",
+            Self::Php => "watertight runtime list # PHP has to be there",
         }
     }
 
@@ -219,6 +238,7 @@ impl Language {
                 file!("greeting.c", "c/greeting.c"),
                 file!("test/greeting.c", "c/test/greeting.c"),
             ],
+            Self::Php => &[file!("_greeting.php", "php/greeting.php"), file!("_test.php", "php/test.php")],
             Self::Go => &[
                 file!("go.mod", "go/go.mod"),
                 file!("greeting/greeting.go", "go/greeting.go"),
@@ -246,6 +266,9 @@ impl Language {
             (Self::Go, ProjectKind::Http) => include_str!("../templates/go/http.go"),
             (Self::Go, ProjectKind::Command) => include_str!("../templates/go/command.go"),
             (Self::Go, ProjectKind::Library) => include_str!("../templates/go/library.go"),
+            (Self::Php, ProjectKind::Http) => include_str!("../templates/php/http.php"),
+            (Self::Php, ProjectKind::Command) => include_str!("../templates/php/command.php"),
+            (Self::Php, ProjectKind::Library) => return None,
         })
     }
 }
@@ -258,6 +281,7 @@ impl fmt::Display for Language {
             Self::Js => "JavaScript",
             Self::C => "C",
             Self::Go => "Go",
+            Self::Php => "PHP",
         })
     }
 }
@@ -268,6 +292,14 @@ impl ProjectKind {
             Self::Http => &[file!("watertight.toml", "http.toml"), file!("wit/world.wit", "wit/http.wit")],
             Self::Command => &[file!("watertight.toml", "command.toml"), file!("wit/world.wit", "wit/command.wit")],
             Self::Library => &[file!("watertight.toml", "library.toml"), file!("wit/world.wit", "wit/library.wit")],
+        }
+    }
+
+    /// The same, of scripts: what they export is their runtime's to say.
+    const fn files_of_script(self) -> Files {
+        match self {
+            Self::Http => &[file!("watertight.toml", "script/http.toml")],
+            Self::Command | Self::Library => &[file!("watertight.toml", "script/command.toml")],
         }
     }
 
@@ -315,7 +347,9 @@ impl Project {
         if !fits || name.len() > NAME_MAX {
             return Err(ProjectError::BadName(name));
         }
-        let begins = language.begins(kind).ok_or(ProjectError::NoTemplate)?;
+        let missing =
+            || if language.is_script() { ProjectError::NoLibrary(language) } else { ProjectError::NoTemplate };
+        let begins = language.begins(kind).ok_or_else(missing)?;
         if RESERVED.contains(&name.as_str()) {
             return Err(ProjectError::Reserved(name));
         }
@@ -357,12 +391,21 @@ impl Project {
     fn files(&self) -> Vec<(String, String)> {
         let Self { language, kind, begins, .. } = self;
         let mut files: Vec<(String, String)> = Vec::new();
-        let all = [kind.files(), kind.wasi(), language.files()];
+        let all = if language.is_script() {
+            [kind.files_of_script(), &[], language.files()]
+        } else {
+            [kind.files(), kind.wasi(), language.files()]
+        };
+        let readme = if language.is_script() {
+            include_str!("../templates/script/README")
+        } else {
+            include_str!("../templates/README")
+        };
         for (name, text) in all.into_iter().flatten() {
             files.push(((*name).to_owned(), self.filled(text)));
         }
         files.push((self.filled(language.main(*kind)), self.filled(begins)));
-        files.push(("README.md".to_owned(), self.filled(include_str!("../templates/README"))));
+        files.push(("README.md".to_owned(), self.filled(readme)));
         files.push((".gitignore".to_owned(), include_str!("../templates/gitignore").to_owned()));
         files
     }
@@ -371,6 +414,8 @@ impl Project {
     fn filled(&self, text: &str) -> String {
         let Self { name, language, kind, .. } = self;
         let package = package(name);
+        // Nothing is made of it: it is run again.
+        let script_command = language.is_script() && *kind == ProjectKind::Command;
         let wasi = if *language == Language::Js { WASI_OF_JS } else { WASI };
         let (engine, engine_version) = match kind {
             ProjectKind::Library => ("componentize-qjs", "^0.4.5"),
@@ -388,7 +433,7 @@ impl Project {
             ("{{what}}", kind.what()),
             ("{{setup}}", language.setup()),
             ("{{start}}", kind.start()),
-            ("{{work}}", kind.work()),
+            ("{{work}}", if script_command { kind.start() } else { kind.work() }),
             ("{{test}}", language.test()),
             ("{{engine-version}}", engine_version),
             ("{{engine}}", engine),
@@ -408,7 +453,9 @@ impl Project {
     #[must_use]
     pub fn next_steps(&self) -> Vec<String> {
         let cd = format!("cd {}", self.folder.display());
-        vec![cd, self.language.setup().to_owned(), "watertight build".to_owned(), self.kind.start().to_owned()]
+        let build = (!self.language.is_script()).then(|| "watertight build".to_owned());
+        let before = [cd, self.language.setup().to_owned()];
+        before.into_iter().chain(build).chain([self.kind.start().to_owned()]).collect()
     }
 }
 
@@ -431,7 +478,7 @@ mod tests {
     const KINDS: [ProjectKind; 3] = [ProjectKind::Http, ProjectKind::Command, ProjectKind::Library];
 
     fn has_template((_, made): &(usize, (Language, ProjectKind))) -> bool {
-        *made != (Language::Js, ProjectKind::Command)
+        *made != (Language::Js, ProjectKind::Command) && !(made.0.is_script() && made.1 == ProjectKind::Library)
     }
 
     #[test]
@@ -445,11 +492,14 @@ mod tests {
         {
             let folder = place.path().join(format!("my-2nd_app{index}"));
             Project::new(&folder, language, kind).expect("it is a name").create().expect("there is room");
-            crate::wit::read(&folder.join("wit"), None).unwrap_or_else(|error| panic!("{language} {kind:?}: {error}"));
+            if !language.is_script() {
+                let read = crate::wit::read(&folder.join("wit"), None);
+                read.unwrap_or_else(|error| panic!("{language} {kind:?}: {error}"));
+            }
             let text = fs::read_to_string(folder.join("watertight.toml")).expect("it was written");
             let manifest = watertight_model::manifest::Manifest::parse("watertight.toml", &text);
             assert!(manifest.problems().is_empty(), "{language}: {:?}", manifest.problems());
-            assert_eq!(manifest.builds().count(), 1);
+            assert_eq!(manifest.builds().count(), usize::from(!language.is_script()));
             for (name, text) in Project::new(&folder, language, kind).expect("it is a name").files() {
                 assert!(!text.contains("{{"), "{language} {kind:?} {name}: {text}");
                 assert_eq!(fs::read_to_string(folder.join(&name)).expect("it was written"), text);

@@ -326,6 +326,8 @@ pub(crate) enum LanguageArg {
     C,
     /// With Go 1.24 or newer.
     Go,
+    /// A script, run as it is.
+    Php,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -5,6 +5,7 @@
 //! about.mjs         /about            img/            /img/...
 //! api/index.lua     /api and /api/
 //! api/[id].lua      /api/...          _lib.py         no route: for the others to import
+//! shop.php          /shop and /shop.php, because pages in PHP name each other so
 //! ```
 //!
 //! It writes the manifest that a person would have written, so that everything else is as with one. It follows no links out of the
@@ -63,7 +64,7 @@ pub(crate) fn read(folder: &Path, runtimes: &Runtimes) -> io::Result<Option<Fold
     let mut app = FolderApp { manifest: head(folder), sources: BTreeMap::new(), scripts: BTreeMap::new() };
     let mut everything_is_taken = false;
     for (path, runtime) in scripts {
-        let routes = routes(&path);
+        let routes = routes(&path, runtime.spec.protocol);
         everything_is_taken |= routes.iter().any(|route| route == "/...");
         app.add(&path, runtime, &routes)?;
     }
@@ -124,7 +125,7 @@ fn quoted(text: &str) -> String {
 }
 
 /// What a script answers, by where it lies.
-fn routes(path: &Path) -> Vec<String> {
+fn routes(path: &Path, protocol: Protocol) -> Vec<String> {
     let parent: String = path
         .parent()
         .into_iter()
@@ -134,12 +135,16 @@ fn routes(path: &Path) -> Vec<String> {
         })
         .collect();
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    match &*stem {
+    let mut routes = match &*stem {
         "index" if parent.is_empty() => vec!["/".to_owned()],
         "index" => vec![parent.clone(), format!("{parent}/")],
-        any if any.starts_with('[') && any.ends_with(']') => vec![format!("{parent}/...")],
+        any if any.starts_with('[') && any.ends_with(']') => return vec![format!("{parent}/...")],
         name => vec![format!("{parent}/{name}")],
+    };
+    if protocol == Protocol::Cgi {
+        routes.push(format!("{parent}/{}", path.file_name().unwrap_or_default().to_string_lossy()));
     }
+    routes
 }
 
 /// Tells of every file that may be a route, in a fixed order, until it is told that this is enough.
@@ -178,7 +183,15 @@ mod tests {
             ("[any].py", &["/..."]),
             ("a/b/c.py", &["/a/b/c"]),
         ] {
-            assert_eq!(routes(Path::new(path)), expected, "{path}");
+            assert_eq!(routes(Path::new(path), Protocol::Wsgi), expected, "{path}");
+        }
+        for (path, expected) in [
+            ("index.php", &["/", "/index.php"][..]),
+            ("api/index.php", &["/api", "/api/", "/api/index.php"]),
+            ("shop.php", &["/shop", "/shop.php"]),
+            ("api/[id].php", &["/api/..."]),
+        ] {
+            assert_eq!(routes(Path::new(path), Protocol::Cgi), expected, "{path}");
         }
     }
 }

@@ -82,6 +82,23 @@ impl Unpacked {
         Ok(())
     }
 
+    /// Downloads what a package is made from: the authors' own archive, without the distribution's changes.
+    pub(crate) fn source(&self, name: &str) -> Result<PathBuf> {
+        let deb = self.folder.join("deb");
+        run(self.apt("apt-get").args(["source", "--download-only", name]).current_dir(&deb))?;
+        let mut archive = None;
+        for entry in std::fs::read_dir(&deb)? {
+            let file = entry?.path();
+            let kept = file.file_name().is_some_and(|name| name.to_string_lossy().contains(".orig.tar."));
+            if kept && file.extension().is_some_and(|ending| ending != "asc") {
+                archive = Some(file);
+            } else {
+                std::fs::remove_file(&file)?;
+            }
+        }
+        archive.with_context(|| format!("the source of {name} has no archive of its authors"))
+    }
+
     fn apt(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         for (key, part) in [("Dir::State::lists", "lists"), ("Dir::Cache", "cache")] {

@@ -12,7 +12,12 @@ use super::{
 pub(super) fn build(sources: &Sources, tools: &Path, out: &Path) -> Result<()> {
     let scratch = tempfile::tempdir()?;
     let program = Program {
-        files: vec![(sources.own.join("glue.c"), &[]), (sources.shared().join("host.c"), &[])],
+        files: ["folder.c", "host.c"]
+            .map(|name| sources.shared().join(name))
+            .into_iter()
+            .chain([sources.own.join("glue.c")])
+            .map(|file| (file, &[][..]))
+            .collect(),
         flags: vec!["-D_GNU_SOURCE".to_owned(), format!("-I{}", sources.shared().display())],
         link: Vec::new(),
     };

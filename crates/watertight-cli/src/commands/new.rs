@@ -16,6 +16,7 @@ pub(crate) fn new(args: &New) -> Result<(), Failure> {
         LanguageArg::Js => Language::Js,
         LanguageArg::C => Language::C,
         LanguageArg::Go => Language::Go,
+        LanguageArg::Php => Language::Php,
     };
     let kind = match args.kind {
         KindArg::Http => ProjectKind::Http,
@@ -27,6 +28,7 @@ pub(crate) fn new(args: &New) -> Result<(), Failure> {
             ProjectError::BadName(_)
             | ProjectError::Reserved(_)
             | ProjectError::NoTemplate
+            | ProjectError::NoLibrary(_)
             | ProjectError::Exists(_) => Exit::Usage,
             ProjectError::NoPlace(_) => Exit::NotFound,
             ProjectError::Write { .. } => Exit::NoOutput,

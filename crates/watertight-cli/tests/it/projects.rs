@@ -205,6 +205,40 @@ async fn go_answers_and_asks_through_net_http() {
     asked.stop();
 }
 
+/// Projects of a language that runs as it is written: there is nothing to build.
+mod php {
+    use super::*;
+
+    fn project(work: &Workplace, kind: &str) -> PathBuf {
+        let made = work.run(work.folder.path(), &["new", "my-app", "--lang", "php", "--kind", kind]);
+        assert_eq!(made.code, Some(0), "{made:?}");
+        assert!(!made.stdout.contains("watertight build"), "{made:?}");
+        let folder = work.folder.path().join("my-app");
+        let tested = work.run(&folder, &["run", "_test.php"]);
+        assert_eq!(tested.code, Some(0), "`cargo xtask runtimes` builds the runtime: {tested:?}");
+        assert!(tested.stdout.contains("someone is greeted by name"), "{tested:?}");
+        folder
+    }
+
+    #[tokio::test]
+    async fn a_new_web_service_serves_as_it_is() {
+        let work = Workplace::new();
+        work.serves(&project(&work, "http")).await;
+    }
+
+    #[test]
+    fn a_new_command_runs_as_it_is() {
+        let work = Workplace::new();
+        work.greets(&project(&work, "command"));
+    }
+
+    #[test]
+    fn there_is_no_library() {
+        let made = ended(&mut watertight(&["new", "no-app", "--lang", "php", "--kind", "library"]));
+        assert!(made.code == Some(2) && made.stderr.contains("no library in PHP"), "{made:?}");
+    }
+}
+
 #[test]
 fn a_project_never_takes_the_place_of_anything() {
     let folder = TempDir::new().expect("there is room");

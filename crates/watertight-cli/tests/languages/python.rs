@@ -11,7 +11,7 @@ use crate::{
 battery!("py");
 
 /// A link would lead out of the folder that is granted.
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir(to).expect("the temporary folder is writable");
     for entry in fs::read_dir(from).expect("the packages are there").flatten() {
         let (path, to) = (entry.path(), to.join(entry.file_name()));

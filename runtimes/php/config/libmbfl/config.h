@@ -1,0 +1,1 @@
+#include "php_config.h"

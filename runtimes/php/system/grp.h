@@ -1,0 +1,1 @@
+/* Declared in wasi.h, and known to nobody. */
