@@ -4,6 +4,7 @@
  */
 
 #include "host.h"
+#include "modules.h"
 #include "quickjs.h"
 
 #include <dirent.h>
@@ -303,6 +304,7 @@ static JSValue hook(const char *name, int argc, JSValueConst *argv) {
 
 /* Where a module is: web.js knows the rules of bare names. */
 static char *resolve(JSContext *ctx, const char *base, const char *name, void *opaque) {
+    if (is_module_name(name)) return js_strdup(ctx, name);
     JSValue arguments[] = {JS_NewString(ctx, base), JS_NewString(ctx, name)};
     JSValue found = hook("resolve", 2, (JSValueConst *)arguments);
     const char *text = JS_IsException(found) ? NULL : JS_ToCString(ctx, found);
@@ -315,6 +317,7 @@ static char *resolve(JSContext *ctx, const char *base, const char *name, void *o
 }
 
 static JSModuleDef *load_module(JSContext *ctx, const char *name, void *opaque) {
+    if (is_module_name(name)) return load_component_module(ctx, name);
     JSValue argument = JS_NewString(ctx, name);
     /* Its own text for what is built in or not JavaScript. */
     JSValue own = hook("source", 1, (JSValueConst *)&argument);

@@ -8,6 +8,7 @@
 #include "lauxlib.h"
 #include "lua.h"
 #include "lualib.h"
+#include "modules.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -83,6 +84,7 @@ void language_prepare(void) {
     lua_pushcfunction(lua, since_start);
     lua_setfield(lua, -2, "clock");
     lua_pop(lua, 1);
+    install_modules(lua);
     watch("math", "random");
     watch("os", "getenv");
     watch("os", "time");

@@ -22,6 +22,7 @@ import types, typing, unicodedata, urllib.parse, urllib.request, uuid, warnings,
 import zoneinfo, _strptime
 
 import asgi
+import components
 import events
 import mounted
 import outbound
@@ -354,6 +355,7 @@ outbound.install()
 events.install()
 sys.dont_write_bytecode = True
 sys.meta_path.append(stdlib.Finder)
+components.install()
 for _path in list(sys.path_importer_cache):
     del sys.path_importer_cache[_path]
 gc.collect()

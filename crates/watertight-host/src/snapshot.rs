@@ -35,7 +35,11 @@ use wasmtime_wasi::{
     p2::{bindings::filesystem::preopens, pipe::MemoryOutputPipe},
 };
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
-use watertight_model::script::{FOLDER, Script};
+use watertight_model::{
+    modules::MODULES,
+    script::{FOLDER, Script},
+};
+use watertight_runtime::CallFailed;
 
 use crate::outbound::Exchange;
 
@@ -57,6 +61,8 @@ pub struct Mounted<'a> {
     pub script: &'a Script,
     /// The variables that its cells will have: it is told that they are there, and not what they hold.
     pub variables: &'a [&'a str],
+    /// What it is told of the modules that it may call.
+    pub modules: &'a [u8],
 }
 
 /// A component that starts ready, or why its script is loaded anew in each cell.
@@ -127,6 +133,7 @@ struct Seen {
     clock: AtomicBool,
     random: AtomicBool,
     sent: AtomicBool,
+    called: AtomicBool,
     folders: AtomicU32,
     refused: AtomicBool,
 }
@@ -146,6 +153,7 @@ impl Seen {
             (&self.clock, "it asks what time it is"),
             (&self.random, "it draws random numbers"),
             (&self.sent, "it sends requests"),
+            (&self.called, "it calls another component"),
             (&self.refused, "it does something while it is loaded that belongs to each request"),
         ];
         let first = cases.into_iter().find(|(seen, _)| seen.load(Ordering::Relaxed)).map(|(_, why)| why);
@@ -154,6 +162,9 @@ impl Seen {
         first.or(kept.then_some("it opens files while it is loaded"))
     }
 }
+
+/// An empty map.
+const NO_MODULES: &[u8] = &[0xa0];
 
 /// The state of the one cell.
 struct Cell {
@@ -164,13 +175,15 @@ struct Cell {
     limits: StoreLimits,
     seen: Arc<Seen>,
     began: Instant,
+    modules: Vec<u8>,
 }
 
 impl Cell {
     fn new(script: Option<Mounted<'_>>, seen: &Arc<Seen>, stderr: MemoryOutputPipe) -> wasmtime::Result<Self> {
         let mut wasi = WasiCtxBuilder::new();
         wasi.stderr(stderr);
-        if let Some(Mounted { folder, script, variables }) = script {
+        let modules = script.map_or(NO_MODULES, |script| script.modules).to_vec();
+        if let Some(Mounted { folder, script, variables, .. }) = script {
             wasi.arg(&script.entry);
             for name in variables {
                 wasi.env(name, "");
@@ -180,7 +193,7 @@ impl Cell {
         let limits = StoreLimitsBuilder::new().memory_size(MAX_MEMORY).trap_on_grow_failure(false).build();
         let (seen, began) = (Arc::clone(seen), Instant::now());
         let (wasi, http, table) = (wasi.build(), WasiHttpCtx::new(), ResourceTable::new());
-        Ok(Self { wasi, table, http, nobody: Nobody(Arc::clone(&seen)), limits, seen, began })
+        Ok(Self { wasi, table, http, nobody: Nobody(Arc::clone(&seen)), limits, seen, began, modules })
     }
 }
 
@@ -253,6 +266,14 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<Cell>> {
             Ok((preopens::Host::get_directories(&mut cx.data_mut().filesystem())?,))
         },
     )?;
+    let mut modules = linker.instance(MODULES)?;
+    modules.func_wrap("describe", |cx: StoreContextMut<'_, Cell>, (): ()| Ok((cx.data().modules.clone(),)))?;
+    modules.func_wrap("call", |cx: StoreContextMut<'_, Cell>, _: (String, String, Vec<u8>)| {
+        cx.data().seen.called.store(true, Ordering::Relaxed);
+        let message = "nothing is called while a snapshot is taken".to_owned();
+        let failed = CallFailed { kind: "host".to_owned(), message, payload: Vec::new() };
+        Ok((Err::<Vec<u8>, _>(failed),))
+    })?;
     Ok(linker)
 }
 

@@ -119,6 +119,8 @@ pub struct Edge {
     pub export: String,
     /// Whether the import is an interface or a bare function.
     pub shape: EdgeShape,
+    /// Whether the importer is told of it and calls it by name, instead of importing it by its type: [`crate::modules`].
+    pub by_name: bool,
     /// A deadline shorter than the callee's own.
     pub deadline: Option<Duration>,
     /// When no more calls are made for a while.
@@ -155,6 +157,8 @@ pub struct Function {
     pub name: String,
     /// Its WIT signature, for people.
     pub signature: String,
+    /// The names of its parameters.
+    pub parameters: Vec<String>,
     /// A deadline shorter than the callee's own: this function's, or the edge's.
     pub deadline: Option<Duration>,
     /// Whether a failed call is made again.
@@ -210,6 +214,8 @@ pub enum OnFailure {
     ErrorEmpty,
     /// The function returns what the manifest sets.
     Return(Returned),
+    /// The caller, which calls by name, gets the failure beside all that the function can return: an exception of its language.
+    Exception,
     /// The caller traps too.
     Trap,
 }

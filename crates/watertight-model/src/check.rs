@@ -9,6 +9,7 @@ mod build;
 mod cycle;
 mod fused;
 mod groups;
+mod modules;
 mod policy;
 mod resolve;
 mod scope;
@@ -95,14 +96,15 @@ impl HostInterfaces {
         host
     }
 
-    /// WASI 0.2 and 0.3 as Wasmtime 48 offers them.
+    /// WASI 0.2 and 0.3 as Wasmtime 48 offers them, and what language runtimes import.
     #[must_use]
     pub fn wasi() -> Self {
         let p2 = ["cli", "clocks", "filesystem", "http", "io", "random", "sockets"];
         let p3 = ["cli", "clocks", "filesystem", "http", "random", "sockets"];
         let p2 = p2.map(|package| (format!("wasi:{package}"), Version::new(0, 2, 12)));
         let p3 = p3.map(|package| (format!("wasi:{package}"), Version::new(0, 3, 0)));
-        Self::new(p2.into_iter().chain(p3))
+        let modules = (modules::INTERFACE.to_owned(), Version::new(0, 1, 0));
+        Self::new(p2.into_iter().chain(p3).chain([modules]))
     }
 
     /// Whether the host meets an import. Within one compatible series it does so in both directions: a guest built against a

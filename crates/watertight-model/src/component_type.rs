@@ -40,6 +40,8 @@ pub(crate) struct ComponentType {
 pub(crate) struct Extern {
     pub(crate) name: String,
     pub(crate) item: Item,
+    /// Whether it is no import of the component itself, which calls it by name.
+    pub(crate) by_name: bool,
 }
 
 /// What an import or export is.
@@ -310,13 +312,13 @@ impl<'a> Expander<'a> {
     fn import(&mut self, name: String) -> Option<Extern> {
         let entity = self.types.component_item_for_import(&name)?.ty;
         let item = self.item(true, &name, entity);
-        Some(Extern { name, item })
+        Some(Extern { name, item, by_name: false })
     }
 
     fn export(&mut self, name: String) -> Option<Extern> {
         let entity = self.types.component_item_for_export(&name)?.ty;
         let item = self.item(false, &name, entity);
-        Some(Extern { name, item })
+        Some(Extern { name, item, by_name: false })
     }
 
     fn item(&mut self, imported: bool, name: &str, entity: ComponentEntityType) -> Item {

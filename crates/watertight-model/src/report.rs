@@ -212,6 +212,7 @@ fn edge_report(app: &App, edge: &Edge) -> EdgeReport {
             OnFailure::ErrorText => ("error-text", None),
             OnFailure::ErrorEmpty => ("error-empty", None),
             OnFailure::Return(returned) => ("return", Some(returned.wave.clone())),
+            OnFailure::Exception => ("exception", None),
             OnFailure::Trap => ("trap", None),
         };
         FunctionReport {
@@ -247,6 +248,7 @@ pub fn sees(app: &App, function: &Function) -> String {
         OnFailure::ErrorEmpty => "an error".to_owned(),
         OnFailure::Return(returned) if returned.wave.is_empty() => "goes on as if nothing had failed".to_owned(),
         OnFailure::Return(returned) => returned.wave.clone(),
+        OnFailure::Exception => "an exception".to_owned(),
         OnFailure::Trap => "TRAPS TOO".to_owned(),
     };
     retry.into_iter().chain(fallback).chain([last]).collect::<Vec<_>>().join(", then ")

@@ -46,6 +46,7 @@ fn app() -> Arc<App> {
     let function = Function {
         name: "render".to_owned(),
         signature: "render: func(text: string) -> string".to_owned(),
+        parameters: vec!["text".to_owned()],
         deadline: None,
         retry: None,
         fallback: Some(Fallback { component: ComponentId(0), export: "press:markdown/render@0.1.0".to_owned() }),
@@ -60,6 +61,7 @@ fn app() -> Arc<App> {
         import: "press:markdown/render@0.1.0".to_owned(),
         export: "press:markdown/render@0.1.0".to_owned(),
         shape: EdgeShape::Interface,
+        by_name: false,
         deadline: None,
         breaker: None,
         limit: None,

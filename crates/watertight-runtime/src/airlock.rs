@@ -62,6 +62,8 @@ pub(crate) enum Seen {
     Error(Template),
     /// The function returns what the manifest sets.
     Value(Template),
+    /// The caller calls by name, and is told.
+    Exception,
     /// The caller traps.
     Trap,
 }
@@ -218,7 +220,7 @@ impl Seen {
     pub(crate) fn of(&self, error: CallError) -> Result<Frame, DependencyFailed> {
         match self {
             Self::Error(template) | Self::Value(template) => Ok(template.fill(&error.to_string())),
-            Self::Trap => Err(DependencyFailed(error)),
+            Self::Exception | Self::Trap => Err(DependencyFailed(error)),
         }
     }
 
@@ -227,7 +229,7 @@ impl Seen {
         match (&passed.result, passed.fallback, self) {
             (Ok(_), Some(_), _) => event::Seen::Fallback,
             (Ok(_), None, _) => event::Seen::Results,
-            (Err(_), _, Self::Error(_)) => event::Seen::Error,
+            (Err(_), _, Self::Error(_) | Self::Exception) => event::Seen::Error,
             (Err(_), _, Self::Value(_)) => event::Seen::Value,
             (Err(_), _, Self::Trap) => event::Seen::Trap,
         }

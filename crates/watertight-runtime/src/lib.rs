@@ -45,7 +45,7 @@ pub use engine::{EngineKind, engine_for_snapshots};
 pub use failure::{ExitStatus, memory_spent};
 pub use ferry::{FarCall, Ferry, ReceiveError};
 pub use host::{CellData, Host, HostResource};
-pub use membrane::{EdgeError, Uncarried};
+pub use membrane::{CallFailed, EdgeError, Uncarried};
 pub use pool::{MAPPINGS_PER_CELL, MachineLimits, PoolError, PoolPlan, Share};
 pub use postmortem::{CORE_FILE, Morgue, Postmortem, Remains};
 pub use root::Root;

@@ -7,9 +7,11 @@
 //! ```
 //!
 //! [`plan`] says how a type is laid out, [`lift`] and [`lower`] move it, [`handles`] turns one cell's handles into
-//! another's, [`pump`] carries streams and futures, [`template`] makes the values that a manifest sets, [`text`] shows values to people, [`raw`] is how
+//! another's, [`pump`] carries streams and futures, [`template`] makes the values that a manifest sets, [`text`] shows values to people, [`cbor`] is the form of values for
+//! callers that call by name ([`modules`]), [`raw`] is how
 //! Wasmtime calls all this, and [`link`] puts it in place when an app is loaded.
 
+mod cbor;
 mod foreign;
 mod frame;
 mod handles;
@@ -17,6 +19,7 @@ mod lift;
 mod link;
 mod lower;
 mod malformed;
+mod modules;
 mod plan;
 mod plans;
 mod pump;
@@ -36,7 +39,6 @@ use watertight_model::{
     fault::{Fault, FaultKind, Stream},
 };
 
-pub use self::link::{EdgeError, Uncarried};
 pub(crate) use self::{
     foreign::admit,
     frame::Frame,
@@ -47,6 +49,10 @@ pub(crate) use self::{
     pump::Pumps,
     template::Template,
     types::FunctionTypes,
+};
+pub use self::{
+    link::{EdgeError, Uncarried},
+    modules::CallFailed,
 };
 use crate::{
     airlock::{Airlock, Passed, Seen},
@@ -86,11 +92,19 @@ pub(crate) struct Callable {
 
 impl EdgeFunction {
     /// Calls the function in the callee's own cell. What happens when that fails, and what the caller gets then, is decided by the airlock.
-    async fn call<T: CellData>(
+    async fn call<T: CellData>(&self, mut caller: impl StoreAccess<T>, arguments: Frame) -> wasmtime::Result<Frame> {
+        match self.cross(&mut caller, arguments).await? {
+            Ok(results) => Ok(results),
+            Err(error) => Ok(self.seen.of(error)?),
+        }
+    }
+
+    /// The same but for the end: a failure that the airlock can do nothing more about is returned.
+    async fn cross<T: CellData>(
         &self,
-        mut caller: impl StoreAccess<T>,
+        caller: &mut impl StoreAccess<T>,
         mut arguments: Frame,
-    ) -> wasmtime::Result<Frame> {
+    ) -> wasmtime::Result<Result<Frame, CallError>> {
         let began = Moment::now();
         let (tree, callers_deadline) = caller.tree()?;
         let deadline = shrink(began, callers_deadline);
@@ -100,16 +114,14 @@ impl EdgeFunction {
             crossings.begin(&Begin { edge, function, at: began, arguments: &arguments.bytes, redact: self.redact })
         });
 
-        let overdrawn = arguments.counts().then(|| charge(&mut arguments, &mut caller, &tree)).transpose();
+        let overdrawn = arguments.counts().then(|| charge(&mut arguments, caller, &tree)).transpose();
         let passed = match (overdrawn, &self.airlock) {
             (Err(error), _) => Passed::never(error),
             (Ok(_), None) => {
                 let deadline = deadline.min(began.plus(self.callee.deadline));
-                Passed::once(self.callee.call(&mut caller, &tree, arguments, deadline, began).await)
+                Passed::once(self.callee.call(caller, &tree, arguments, deadline, began).await)
             }
-            (Ok(_), Some(airlock)) => {
-                Box::pin(airlock.pass(&self.callee, &mut caller, &tree, arguments, deadline)).await
-            }
+            (Ok(_), Some(airlock)) => Box::pin(airlock.pass(&self.callee, caller, &tree, arguments, deadline)).await,
         };
 
         let duration = Moment::latest().since(began);
@@ -130,10 +142,7 @@ impl EdgeFunction {
             injected: passed.injected,
             seen: self.seen.event(&passed),
         }));
-        match passed.result {
-            Ok(results) => Ok(results),
-            Err(error) => Ok(self.seen.of(error)?),
-        }
+        Ok(passed.result)
     }
 }
 

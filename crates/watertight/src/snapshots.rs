@@ -17,6 +17,7 @@ use watertight_host::snapshot::{Mounted, Snapshot, snapshot};
 use watertight_model::{
     app::{Component, Sources, Wall},
     grant::DirMode,
+    modules::describe,
     script::Script,
 };
 use watertight_runtime::{CompileCache, engine_for_snapshots};
@@ -68,6 +69,9 @@ fn loaded(
     for name in &variables {
         hasher.update(&(name.len() as u64).to_le_bytes()).update(name.as_bytes());
     }
+    // What is imported when it is loaded has these functions.
+    let modules = describe(&checked.app, component.id).ok()?;
+    hasher.update(&(modules.len() as u64).to_le_bytes()).update(&modules);
     let content = Content { changing, files: 0, bytes: 0 };
     if let Err(error) = content.hash(&folder, &mut hasher) {
         tracing::info!(component = component.name, %error, "the script is loaded in each request");
@@ -78,7 +82,7 @@ fn loaded(
         // What was declined is kept without bytes.
         return (!kept.is_empty()).then(|| kept.into());
     }
-    let mounted = Mounted { folder: &folder, script, variables: &variables };
+    let mounted = Mounted { folder: &folder, script, variables: &variables, modules: &modules };
     let taken = match take(bytes, &spec.init, Some(mounted)) {
         Ok(Snapshot::Taken(bytes)) => bytes,
         Ok(Snapshot::Declined(why)) => {

@@ -26,7 +26,8 @@ pub(super) fn build(sources: &Sources, tools: &Path, out: &Path) -> Result<()> {
         }
     }
     files.sort();
-    files.extend([(sources.own.join("glue.c"), &[][..]), (sources.shared().join("host.c"), &[])]);
+    let own = ["glue.c", "modules.c"].map(|name| (sources.own.join(name), &[][..]));
+    files.extend(own.into_iter().chain(["host.c", "modules.c"].map(|name| (sources.shared().join(name), &[][..]))));
     let flags = [
         "-D_GNU_SOURCE",
         "-D_WASI_EMULATED_SIGNAL",

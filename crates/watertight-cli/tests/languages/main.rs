@@ -9,6 +9,7 @@ mod javascript;
 mod legacy;
 mod lua;
 mod mechanism;
+mod modules;
 mod php;
 mod program;
 mod python;

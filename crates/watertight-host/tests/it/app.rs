@@ -125,6 +125,7 @@ impl Plan {
             import: interface.into(),
             export: interface.into(),
             shape: EdgeShape::Interface,
+            by_name: false,
             deadline: None,
             breaker: None,
             limit: None,
@@ -133,6 +134,7 @@ impl Plan {
                 .map(|(name, on_failure)| Function {
                     name: (*name).into(),
                     signature: String::new(),
+                    parameters: Vec::new(),
                     deadline: None,
                     retry: None,
                     fallback: None,

@@ -21,6 +21,7 @@ impl Checker<'_> {
     /// Every check of the graph; the app, if its parts are all there.
     pub(super) fn app(&mut self) -> Option<App> {
         let uses = self.uses();
+        self.modules(&uses);
         let mut links = self.links(&uses);
         self.policies(&mut links);
         let members = self.members(&links);
@@ -144,6 +145,7 @@ impl Checker<'_> {
             import: import.name.clone(),
             export: self.types[component].as_ref()?.exports[export].name.clone(),
             shape,
+            by_name: import.by_name,
             deadline: link.policy.deadline,
             breaker: link.policy.breaker,
             limit: link.policy.limit,
@@ -151,6 +153,7 @@ impl Checker<'_> {
                 .map(|((name, function), policy)| Function {
                     name: name.to_owned(),
                     signature: signature(importer, name, function),
+                    parameters: function.params.iter().map(|(name, _)| name.clone()).collect(),
                     deadline: policy.deadline,
                     retry: policy.retry,
                     fallback: policy.fallback.clone(),

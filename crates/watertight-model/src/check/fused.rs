@@ -88,7 +88,13 @@ impl Checker<'_> {
     /// A call into a fused component is no crossing: nothing can end it early, and its failure is its caller's.
     fn fused_edges(&mut self, links: &[Link]) {
         for link in links {
-            let (Met::By { component, .. }, Some(place)) = (link.met, link.spec) else { continue };
+            let Met::By { component, .. } = link.met else { continue };
+            let by_name = self.types[link.importer].as_ref().is_some_and(|known| known.imports[link.import].by_name);
+            if by_name && self.spec(component).wall == Wall::Fused {
+                self.fused_module(link.importer, component, link.span.clone());
+                continue;
+            }
+            let Some(place) = link.spec else { continue };
             let spec = self.spec(link.importer).edges[place].clone();
             if self.spec(component).wall == Wall::Fused {
                 for given in spec.given {

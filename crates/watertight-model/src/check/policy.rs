@@ -67,7 +67,7 @@ impl Checker<'_> {
         let functions = functions(&importer, link.import);
         let Some(spec) = link.spec.map(|place| self.spec(link.importer).edges[place].clone()) else {
             return Policy {
-                functions: functions.iter().map(|(_, ty)| unsaid(&importer, ty)).collect(),
+                functions: functions.iter().map(|(_, ty)| unsaid(&importer, link.import, ty)).collect(),
                 ..Policy::default()
             };
         };
@@ -153,7 +153,7 @@ impl Checker<'_> {
     }
 
     fn function_policy(&mut self, edge: Spoken<'_>, name: &str, ty: &FunctionType, links: &[Link]) -> FunctionPolicy {
-        let mut policy = unsaid(edge.importer, ty);
+        let mut policy = unsaid(edge.importer, edge.link.import, ty);
         let own = edge.spec.functions.iter().find(|(known, _)| known.value == name).map(|(_, own)| own);
         let said = |pick: fn(&PolicySpec) -> bool| own.filter(|own| pick(own)).unwrap_or(&edge.spec.policy);
         policy.deadline = said(|own| own.deadline.is_some()).deadline.as_ref().map(|deadline| deadline.value);
@@ -362,9 +362,12 @@ pub(super) fn functions(component: &ComponentType, import: usize) -> Vec<(&str, 
     }
 }
 
-/// What follows from the type alone: the error, where the function returns one that a failure can be turned into.
-pub(super) fn unsaid(component: &ComponentType, function: &FunctionType) -> FunctionPolicy {
+/// What follows from the type alone: the error, where the function returns one that a failure can be turned into; an exception, where the
+/// caller calls by name.
+pub(super) fn unsaid(component: &ComponentType, import: usize, function: &FunctionType) -> FunctionPolicy {
+    let by_name = component.imports[import].by_name;
     let (on_failure, unmapped_error) = match function.result.as_ref().map(|result| &result.shape) {
+        _ if by_name => (OnFailure::Exception, None),
         Some(Shape::Result(_, None)) => (OnFailure::ErrorEmpty, None),
         Some(Shape::Result(_, Some(error))) if matches!(error.shape, Shape::Primitive("string")) => {
             (OnFailure::ErrorText, None)

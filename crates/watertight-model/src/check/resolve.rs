@@ -168,7 +168,10 @@ impl Checker<'_> {
     }
 
     fn unknown_import(&mut self, importer: usize, component: &ComponentType, written: &At<String>) {
-        let names = || component.imports.iter().map(|import| import.name.as_str());
+        // A runtime's own imports are not the script's.
+        let by_name = component.imports.iter().any(|import| import.by_name);
+        let own = || component.imports.iter().filter(|import| import.by_name || !by_name);
+        let names = || own().map(|import| import.name.as_str());
         let bases = || names().map(|name| ExternName::parse(name).base);
         let base = ExternName::parse(&written.value).base.to_owned();
         let help = match nearest(&base, bases()) {

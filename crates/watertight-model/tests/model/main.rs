@@ -8,6 +8,7 @@ mod fault;
 mod graph;
 mod hostile;
 mod manual;
+mod modules;
 mod picture;
 mod policies;
 mod press;

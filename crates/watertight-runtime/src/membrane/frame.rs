@@ -55,6 +55,7 @@ pub(crate) struct FrameFull(usize);
 
 impl Frame {
     /// A frame with room for a tuple of this shape, zeroed.
+    #[cfg(test)]
     pub(crate) fn new(root: &Shape) -> Self {
         Self::zeroed(root.size)
     }
@@ -75,9 +76,13 @@ impl Frame {
 
     /// A frame for what comes from a guest that has so much memory.
     pub(super) fn lifted(root: &Shape, memory: usize) -> Self {
-        let most = memory.saturating_mul(MAX_TIMES_MEMORY).saturating_add(SMALL_FRAME).min(MAX_FRAME_BYTES);
-        let mut frame = Self::new(root);
-        frame.most = most;
+        Self::of_guest(root.size, memory)
+    }
+
+    /// The same, of a tuple that takes so many bytes.
+    pub(super) fn of_guest(size: usize, memory: usize) -> Self {
+        let mut frame = Self::zeroed(size);
+        frame.most = memory.saturating_mul(MAX_TIMES_MEMORY).saturating_add(SMALL_FRAME).min(MAX_FRAME_BYTES);
         frame
     }
 

@@ -20,12 +20,14 @@ use wasmtime::{
 use watertight_model::{
     app::{App, ComponentId, Edge, EdgeShape, Function, FunctionId, OnFailure},
     fault::Stream,
+    modules::{describe, edges_by_name, is_modules},
     value::Value,
 };
 
 use super::{
     Callable, EdgeFunction, Frame,
     handles::drop_proxy,
+    modules::{self, Modules, Named},
     plan::{MAX_FLAT_PARAMS, Plan},
     raw::{FEW, FewParams, Params, Values},
     template::{Misfit, Template},
@@ -62,6 +64,14 @@ pub enum EdgeError {
         import: String,
         /// The function.
         function: String,
+        /// Why not.
+        error: String,
+    },
+    /// What a script is told of the modules that it may call.
+    #[error("`{importer}` uses more than a script can be told of: {error}")]
+    Described {
+        /// The caller.
+        importer: String,
         /// Why not.
         error: String,
     },
@@ -223,10 +233,14 @@ pub(crate) fn link<T: CellData>(
         let edge = app.edges_from(importer.id).find(|edge| edge.import == name);
         let mut placing = edge.map(|edge| {
             let guard = Guard::of(app, edge);
-            Placing { app, edge, guard, components, exports, crossing: &mut *crossing }
+            Placing { app, edge, guard, typed_by: component, components, exports, crossing: &mut *crossing }
         });
         let failed = |error| EdgeError::Linker { import: name.into(), importer: importer.name.clone(), error };
         match (import.ty, &mut placing) {
+            (ComponentItem::ComponentInstance(_), None) if is_modules(name) => {
+                let modules = by_name(app, importer, components, exports, crossing)?;
+                modules::define(&mut linker.instance(name).map_err(failed)?, modules).map_err(failed)?;
+            }
             (ComponentItem::ComponentInstance(instance), placing) => {
                 let mut place = match placing {
                     Some(_) => Some(linker.instance(name).map_err(failed)?),
@@ -259,11 +273,50 @@ pub(crate) fn link<T: CellData>(
     Ok(())
 }
 
+/// What a component calls by name: its edges that are no imports.
+fn by_name(
+    app: &App,
+    importer: &watertight_model::app::Component,
+    components: &[Component],
+    exports: &mut [Vec<ExportedFunction>],
+    crossing: &mut Types,
+) -> Result<Modules, EdgeError> {
+    let mut made: HashMap<u32, Arc<HashMap<String, Named>>> = HashMap::new();
+    for edge in app.edges_from(importer.id).filter(|edge| edge.by_name) {
+        let typed_by = &components[edge.exporter.0 as usize];
+        let guard = Guard::of(app, edge);
+        let mut placing = Placing { app, edge, guard, typed_by, components, exports, crossing: &mut *crossing };
+        let mut functions = HashMap::new();
+        for function in &edge.functions {
+            let ComponentItem::ComponentFunc(ty) = placing.exported(edge.exporter, &edge.export, &function.name)?
+            else {
+                return Err(placing.missing(edge.exporter, "function", &function.name));
+            };
+            let (edge_function, types) = placing.edge_function(&function.name, &ty)?;
+            let named = Named {
+                function: edge_function,
+                name: function.name.clone(),
+                types,
+                parameters: function.parameters.clone(),
+            };
+            functions.insert(function.name.clone(), named);
+        }
+        made.insert(edge.id.0, Arc::new(functions));
+    }
+    let names = edges_by_name(app, importer.id).into_iter();
+    let named = names.filter_map(|(name, edge)| Some((name.to_owned(), Arc::clone(made.get(&edge.id.0)?)))).collect();
+    let description = describe(app, importer.id)
+        .map_err(|error| EdgeError::Described { importer: importer.name.clone(), error: error.to_string() })?;
+    Ok(Modules { description, named, memory: importer.budget.memory.as_usize() })
+}
+
 /// One edge being put in place.
 struct Placing<'a> {
     app: &'a App,
     edge: &'a Edge,
     guard: Option<Arc<Guard>>,
+    /// Whose types the functions are given in: the importer's, or the exporter's where the importer has none.
+    typed_by: &'a Component,
     components: &'a [Component],
     exports: &'a mut [Vec<ExportedFunction>],
     crossing: &'a mut Types,
@@ -276,6 +329,19 @@ impl Placing<'_> {
         name: &str,
         ty: &ComponentFunc,
     ) -> Result<(), EdgeError> {
+        let edge = self.edge;
+        let (function, _) = self.edge_function(name, ty)?;
+        let parameters = ty.params().map(|(_, ty)| flat_count(&ty)).fold(0, usize::saturating_add);
+        let shape = Shape { parameters, returns: ty.results().len() > 0, asynchronous: ty.async_() };
+        define(place, name, shape, function).map_err(|error| EdgeError::Linker {
+            import: edge.import.clone(),
+            importer: self.app.component(edge.importer).name.clone(),
+            error,
+        })
+    }
+
+    /// One function of the edge, and its types.
+    fn edge_function(&mut self, name: &str, ty: &ComponentFunc) -> Result<(EdgeFunction, FunctionTypes), EdgeError> {
         let edge = self.edge;
         let types = self.carried(name, ty)?;
         let Some(known) = edge.functions.iter().position(|function| function.name == name) else {
@@ -299,14 +365,8 @@ impl Placing<'_> {
             seen: self.seen(spec, &types)?,
             redact: self.app.redacts(edge),
         };
-        self.crossing.insert((edge.id, id), types);
-        let parameters = ty.params().map(|(_, ty)| flat_count(&ty)).fold(0, usize::saturating_add);
-        let shape = Shape { parameters, returns: ty.results().len() > 0, asynchronous: ty.async_() };
-        define(place, name, shape, function).map_err(|error| EdgeError::Linker {
-            import: edge.import.clone(),
-            importer: self.app.component(edge.importer).name.clone(),
-            error,
-        })
+        self.crossing.insert((edge.id, id), types.clone());
+        Ok((function, types))
     }
 
     /// A function of a component, with its deadline over this edge.
@@ -338,7 +398,7 @@ impl Placing<'_> {
         if !self.app.component(callee).is_for_the_node() {
             return Ok(None);
         }
-        let component = self.components[self.edge.importer.0 as usize].component_type();
+        let component = self.typed_by.component_type();
         let plan = |tuple| {
             let plan = Plan::compile(tuple, &component.instance_type()).map_err(|reason| reason.to_string())?;
             if plan.shape.has_handles() { Err("handles cannot cross to another process".to_owned()) } else { Ok(plan) }
@@ -365,18 +425,7 @@ impl Placing<'_> {
             EdgeShape::Function => component.get_export_index(None, export),
         };
         let index = index.ok_or_else(|| self.missing(id, "export", name))?;
-        let ty = component.component_type();
-        let engine = component.engine();
-        let item = match edge.shape {
-            EdgeShape::Interface => ty.get_export(engine, export).and_then(|interface| match interface.ty {
-                ComponentItem::ComponentInstance(interface) => {
-                    interface.get_export(engine, name).map(|function| function.ty)
-                }
-                _ => None,
-            }),
-            EdgeShape::Function => ty.get_export(engine, export).map(|function| function.ty),
-        };
-        let Some(ComponentItem::ComponentFunc(function)) = item else {
+        let ComponentItem::ComponentFunc(function) = self.exported(id, export, name)? else {
             return Err(self.missing(id, "export", name));
         };
         let results = function.results().map(|ty| flat_count(&ty)).fold(0, usize::saturating_add);
@@ -393,10 +442,27 @@ impl Placing<'_> {
         Ok(function)
     }
 
+    /// The type of what a component exports as one function of the edge.
+    fn exported(&self, id: ComponentId, export: &str, name: &str) -> Result<ComponentItem, EdgeError> {
+        let component = &self.components[id.0 as usize];
+        let (ty, engine) = (component.component_type(), component.engine());
+        let item = match self.edge.shape {
+            EdgeShape::Interface => ty.get_export(engine, export).and_then(|interface| match interface.ty {
+                ComponentItem::ComponentInstance(interface) => {
+                    interface.get_export(engine, name).map(|function| function.ty)
+                }
+                _ => None,
+            }),
+            EdgeShape::Function => ty.get_export(engine, export).map(|function| function.ty),
+        };
+        item.ok_or_else(|| self.missing(id, "export", name))
+    }
+
     /// What the caller gets in the end, when a call has failed.
     fn seen(&self, function: &Function, types: &FunctionTypes) -> Result<Seen, EdgeError> {
         let (seen, value): (fn(Template) -> Seen, _) = match &function.on_failure {
             OnFailure::Trap => return Ok(Seen::Trap),
+            OnFailure::Exception => return Ok(Seen::Exception),
             OnFailure::ErrorText => (Seen::Error, Some(Value::error(Some(Value::Message)))),
             OnFailure::ErrorEmpty => (Seen::Error, Some(Value::error(None))),
             OnFailure::Return(returned) => (Seen::Value, returned.value.clone()),
@@ -412,8 +478,7 @@ impl Placing<'_> {
 
     /// Refuses what no membrane carries yet.
     fn carried(&self, name: &str, ty: &ComponentFunc) -> Result<FunctionTypes, EdgeError> {
-        let component = &self.components[self.edge.importer.0 as usize];
-        FunctionTypes::of(ty, &component.component_type().instance_type())
+        FunctionTypes::of(ty, &self.typed_by.component_type().instance_type())
             .map_err(|reason| Box::new(self.uncarried(name, self.edge.exporter, format!("{reason:#}"))).into())
     }
 

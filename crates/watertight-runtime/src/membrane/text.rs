@@ -28,6 +28,11 @@ impl FunctionTypes {
         })
     }
 
+    /// The value of a type that begins at `at` in this frame.
+    pub(super) fn value_text(&self, ty: InterfaceType, frame: &[u8], at: usize, limit: usize) -> String {
+        self.text(frame, frame.len(), limit, |writer| writer.value(ty, at))
+    }
+
     fn text(
         &self,
         frame: &[u8],
@@ -304,7 +309,7 @@ const KEYWORDS: [&str; 8] = ["true", "false", "some", "none", "ok", "err", "inf"
 
 #[cfg(test)]
 #[expect(clippy::wildcard_enum_match_arm, reason = "Wasmtime's types, which grow with the component model")]
-mod tests {
+pub(super) mod tests {
     use std::sync::LazyLock;
 
     use proptest::prelude::*;
@@ -345,6 +350,9 @@ mod tests {
             (type $nested (option $outcome))
             (type $rows (list $plain))
             (type $fixed (list u16 3))
+            (type $bytes (list u8))
+            (type $twice (option $maybe))
+            (type $letters (list char))
             (export "f1" (func (param "x" $plain) (result $plain)))
             (export "f2" (func (param "x" $spare) (result $spare)))
             (export "f3" (func (param "x" $choice) (result $choice)))
@@ -358,11 +366,14 @@ mod tests {
             (export "f11" (func (param "x" $rows) (result $rows)))
             (export "f12" (func (param "x" $texts) (result $texts)))
             (export "f13" (func (param "x" $fixed) (result $fixed)))
+            (export "bytes" (func (param "x" $bytes) (result $bytes)))
+            (export "twice" (func (param "x" $twice) (result $twice)))
+            (export "letters" (func (param "x" $letters) (result $letters)))
             (export "f14" (func (param "x" s32) (result s32))))))"#;
 
-    type Functions = Vec<(FunctionTypes, ComponentFunc)>;
+    pub(in crate::membrane) type Functions = Vec<(FunctionTypes, ComponentFunc)>;
 
-    fn functions() -> &'static Functions {
+    pub(in crate::membrane) fn functions() -> &'static Functions {
         static FUNCTIONS: LazyLock<Functions> = LazyLock::new(read);
         &FUNCTIONS
     }
@@ -479,7 +490,7 @@ mod tests {
     }
 
     /// The functions and a place among them, with a value for it.
-    fn any_case() -> impl Strategy<Value = (FunctionTypes, Val, Value)> {
+    pub(in crate::membrane) fn any_case() -> impl Strategy<Value = (FunctionTypes, Val, Value)> {
         let functions = functions();
         (0..functions.len()).prop_flat_map(move |index| {
             let (types, function) = functions[index].clone();

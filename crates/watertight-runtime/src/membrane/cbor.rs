@@ -1,0 +1,936 @@
+#![expect(clippy::wildcard_enum_match_arm, reason = "Wasmtime's types, which grow with the component model")]
+//! Values of a call as CBOR, in both directions: what a caller that calls by name gives and gets.
+//!
+//! | WIT | CBOR |
+//! |---|---|
+//! | `bool`, `string`, floats, whole numbers | the same; `u64` and `s64` always in eight bytes, so that languages can tell them |
+//! | `char` | text of one letter |
+//! | `list<u8>` | bytes; an array of numbers is taken too |
+//! | other lists, tuples | an array |
+//! | `map<K, V>` | a map with the tag 259 |
+//! | a record | a map of its fields' names; one that is an option may be left out |
+//! | an option | null or the value; an option of an option as a variant `none` or `some` |
+//! | a variant, a result | a map of `tag` and, if the case has one, `val`; text is taken too for a case without one |
+//! | an enum | text |
+//! | flags | an array of text |
+//!
+//! Names are written as the WIT has them, and taken as `max-width`, `max_width` and `maxWidth`. Bytes with the tag [`STRING`] are what a
+//! language without a type for text calls a string: text where text is wanted.
+//!
+//! What is read comes from a guest and is held against the types: it makes a frame as lifting would have made it (see [`super::foreign`]), or is
+//! refused with the place, what is wanted there and what was given. Reading recurses as deep as the type does, which the validator
+//! bounds, whatever the CBOR looks like; and a frame of a guest's is as large as its memory lets it be.
+
+use wasmtime::component::__internal::{ComponentTypes, InterfaceType};
+use watertight_model::cbor::{Broken, Item, Reader, TooLong, Writer};
+
+use super::{
+    frame::{Frame, FrameFull},
+    types::{Cases, FunctionTypes, fields, flag_words},
+};
+
+/// The tag of a string of a language that has one type for text and bytes.
+const STRING: u64 = 30_580;
+
+/// The tag of a map that is no record.
+const MAP: u64 = 259;
+
+/// Letters of what was given that a message shows.
+const MAX_SHOWN: usize = 40;
+
+/// Names of a type's parts that a message lists.
+const MAX_LISTED: usize = 12;
+
+/// Arguments that a function does not take.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refused {
+    #[error("it takes {}, and {given} were given", parameters(.taken))]
+    Count { taken: Vec<String>, given: usize },
+    #[error(transparent)]
+    Wrong(#[from] Box<Wrong>),
+    #[error(transparent)]
+    Broken(#[from] Broken),
+    #[error("the arguments are not one array")]
+    NoArray,
+    #[error(transparent)]
+    TooLong(#[from] FrameFull),
+}
+
+fn parameters(names: &[String]) -> String {
+    match names {
+        [] => "no arguments".to_owned(),
+        [one] => format!("one argument (`{one}`)"),
+        some => format!("{} arguments ({})", some.len(), listed(some.iter().map(String::as_str))),
+    }
+}
+
+/// A value that is not of the type that is wanted in its place.
+#[derive(Debug, thiserror::Error)]
+#[error("`{path}` {what}")]
+pub(super) struct Wrong {
+    path: String,
+    what: String,
+}
+
+impl Wrong {
+    fn new(what: String) -> Problem {
+        Problem::Wrong(Box::new(Self { path: String::new(), what }))
+    }
+}
+
+/// Why reading stops.
+enum Problem {
+    Wrong(Box<Wrong>),
+    Broken(Broken),
+    Full(FrameFull),
+}
+
+impl From<Broken> for Problem {
+    fn from(broken: Broken) -> Self {
+        Self::Broken(broken)
+    }
+}
+
+impl From<FrameFull> for Problem {
+    fn from(full: FrameFull) -> Self {
+        Self::Full(full)
+    }
+}
+
+impl Problem {
+    /// The same, seen from a value that holds the one it is about.
+    fn within(mut self, step: &str) -> Self {
+        if let Self::Wrong(wrong) = &mut self {
+            let joint = if wrong.path.is_empty() || wrong.path.starts_with('[') { "" } else { "." };
+            wrong.path = format!("{step}{joint}{}", wrong.path);
+        }
+        self
+    }
+}
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        match problem {
+            Problem::Wrong(wrong) => Self::Wrong(wrong),
+            Problem::Broken(broken) => Self::Broken(broken),
+            Problem::Full(full) => Self::TooLong(full),
+        }
+    }
+}
+
+/// What a function returned, for a caller that calls by name.
+#[derive(Debug)]
+pub(super) enum Returned {
+    /// Its result, or the value of an `ok`.
+    Value(Vec<u8>),
+    /// The value of an `err`, and what a message says of it.
+    Error { value: Vec<u8>, text: String },
+}
+
+impl FunctionTypes {
+    /// The frame of these arguments, of a guest that has so much memory. `names` are those of the parameters.
+    pub(super) fn arguments(&self, cbor: &[u8], names: &[String], memory: usize) -> Result<Frame, Refused> {
+        let fields = fields(&self.types, self.parameters).unwrap_or_default();
+        let size = self.types.canonical_abi(&self.parameters).size32 as usize;
+        let mut reader =
+            Arguments { types: &self.types, input: Reader::new(cbor), frame: Frame::of_guest(size, memory) };
+        let Item::Array(given) = reader.input.next()? else { return Err(Refused::NoArray) };
+        // Trailing options may be left out.
+        let optional = |index: usize| matches!(fields[index].ty, InterfaceType::Option(_));
+        if given > fields.len() || !(given..fields.len()).all(optional) {
+            return Err(Refused::Count { taken: names.to_vec(), given });
+        }
+        for (index, field) in fields.iter().enumerate().take(given) {
+            let named = || names.get(index).map_or_else(|| format!("argument {}", index + 1), Clone::clone);
+            reader.value(field.ty, field.at).map_err(|problem| problem.within(&named()))?;
+        }
+        if !reader.input.is_at_end() {
+            return Err(Refused::NoArray);
+        }
+        Ok(reader.frame)
+    }
+
+    /// What is in the frame of a function's results, in at most `limit` bytes; none where the frame is not one of them.
+    pub(super) fn returned(&self, frame: &[u8], limit: usize) -> Result<Option<Returned>, TooLong> {
+        let mut writer = Results { types: &self.types, frame, out: Writer::new(limit) };
+        let Some(field) = fields(&self.types, self.results).unwrap_or_default().into_iter().next() else {
+            writer.out.null();
+            return Ok(Some(Returned::Value(writer.out.finish()?)));
+        };
+        let Some((failed, payload, at)) = writer.outcome(field.ty, field.at) else { return Ok(None) };
+        let written = match payload {
+            Some(ty) => writer.value(ty, at),
+            None => {
+                writer.out.null();
+                Some(())
+            }
+        };
+        let out = writer.out.finish();
+        if written.is_none() && out.is_ok() {
+            return Ok(None);
+        }
+        let value = out?;
+        Ok(Some(match failed {
+            false => Returned::Value(value),
+            true => Returned::Error { text: self.error_text(payload, frame, at), value },
+        }))
+    }
+
+    /// The text of an error, for a message: a string as it is.
+    fn error_text(&self, ty: Option<InterfaceType>, frame: &[u8], at: usize) -> String {
+        let view = Results { types: &self.types, frame, out: Writer::new(0) };
+        match ty {
+            None => String::new(),
+            Some(InterfaceType::String) => view.string(at).unwrap_or_default().to_owned(),
+            Some(ty) => self.value_text(ty, frame, at, 256),
+        }
+    }
+}
+
+/// Arguments being read into a frame.
+struct Arguments<'a> {
+    types: &'a ComponentTypes,
+    input: Reader<'a>,
+    frame: Frame,
+}
+
+impl<'a> Arguments<'a> {
+    /// Reads the value of a type to `at`, where there is room for it.
+    fn value(&mut self, ty: InterfaceType, at: usize) -> Result<(), Problem> {
+        match ty {
+            InterfaceType::Bool => match self.item()? {
+                Item::Bool(set) => self.write(at, &[u8::from(set)]),
+                other => return Err(unwanted("a bool", other)),
+            },
+            InterfaceType::U8 => self.whole(at, 1, "a u8", 0, u8::MAX.into())?,
+            InterfaceType::S8 => self.whole(at, 1, "an s8", i8::MIN.into(), i8::MAX.into())?,
+            InterfaceType::U16 => self.whole(at, 2, "a u16", 0, u16::MAX.into())?,
+            InterfaceType::S16 => self.whole(at, 2, "an s16", i16::MIN.into(), i16::MAX.into())?,
+            InterfaceType::U32 => self.whole(at, 4, "a u32", 0, u32::MAX.into())?,
+            InterfaceType::S32 => self.whole(at, 4, "an s32", i32::MIN.into(), i32::MAX.into())?,
+            InterfaceType::U64 => self.whole(at, 8, "a u64", 0, u64::MAX.into())?,
+            InterfaceType::S64 => self.whole(at, 8, "an s64", i64::MIN.into(), i64::MAX.into())?,
+            InterfaceType::Float32 => {
+                let number = self.float("an f32")?;
+                #[expect(clippy::cast_possible_truncation, reason = "rounding is what a conversion to f32 is")]
+                let number = number as f32;
+                self.write(at, &number.to_le_bytes());
+            }
+            InterfaceType::Float64 => {
+                let number = self.float("an f64")?;
+                self.write(at, &number.to_le_bytes());
+            }
+            InterfaceType::Char => {
+                let (item, text) = self.text("a char")?;
+                let mut letters = text.chars();
+                match (letters.next(), letters.next()) {
+                    (Some(letter), None) => self.write(at, &u32::from(letter).to_le_bytes()),
+                    _ => return Err(unwanted("text of one letter", item)),
+                }
+            }
+            InterfaceType::String => {
+                let (_, text) = self.text("text")?;
+                let start = self.frame.append(1, text.as_bytes())?;
+                self.range(at, start, text.len());
+            }
+            InterfaceType::List(list) => self.list(self.types[list].element, at)?,
+            InterfaceType::FixedLengthList(list) => {
+                let list = &self.types[list];
+                let (item, count) = self.array("a list")?;
+                if count != list.size as usize {
+                    return Err(unwanted(&format!("a list of {}", list.size), item));
+                }
+                self.elements(count, list.element, at)?;
+            }
+            InterfaceType::Map(map) => {
+                let map = &self.types[map];
+                let (item, pairs) = match self.item()? {
+                    item @ (Item::Map(count) | Item::Array(count)) => (item, count),
+                    other => return Err(unwanted("a map", other)),
+                };
+                let start = self.room(pairs, map.entry_abi.size32 as usize, map.entry_abi.align32 as usize, at)?;
+                for index in 0..pairs {
+                    if matches!(item, Item::Array(_)) {
+                        self.counted("a pair of key and value", 2)
+                            .map_err(|problem| problem.within(&format!("[{index}]")))?;
+                    }
+                    let entry = start + index * map.entry_abi.size32 as usize;
+                    let within = |problem: Problem| problem.within(&format!("[{index}]"));
+                    self.value(map.key, entry).map_err(within)?;
+                    self.value(map.value, entry + map.value_offset32 as usize).map_err(within)?;
+                }
+            }
+            InterfaceType::Record(_) => self.record(ty, at)?,
+            InterfaceType::Tuple(_) => {
+                let parts = fields(self.types, ty).unwrap_or_default();
+                let (item, count) = self.array("a tuple")?;
+                if count != parts.len() {
+                    return Err(unwanted(&format!("a tuple of {}", parts.len()), item));
+                }
+                for (index, part) in parts.into_iter().enumerate() {
+                    self.value(part.ty, at + part.at).map_err(|problem| problem.within(&format!("[{index}]")))?;
+                }
+            }
+            InterfaceType::Flags(flags) => {
+                self.flags(&self.types[flags].names.iter().map(String::as_str).collect::<Vec<_>>(), at)?
+            }
+            InterfaceType::Enum(_) => {
+                let (item, name) = self.text("the name of a case")?;
+                self.case(ty, name, item, at, None)?;
+            }
+            InterfaceType::Option(option) if !has_null(self.types[option].ty) => {
+                let mut ahead = self.input;
+                let cases = self.cases(ty)?;
+                if ahead.next()? == Item::Null {
+                    self.input = ahead;
+                    self.write(at, &vec![0; cases.width]);
+                } else {
+                    self.write(at, &1_u32.to_le_bytes()[..cases.width]);
+                    self.value(self.types[option].ty, at + cases.payload)?;
+                }
+            }
+            InterfaceType::Option(_) | InterfaceType::Variant(_) | InterfaceType::Result(_) => self.variant(ty, at)?,
+            InterfaceType::Own(_)
+            | InterfaceType::Borrow(_)
+            | InterfaceType::Stream(_)
+            | InterfaceType::Future(_)
+            | InterfaceType::ErrorContext(_) => return Err(Wrong::new("cannot be given by name".to_owned())),
+        }
+        Ok(())
+    }
+
+    /// The next item that is no tag. That of maps says nothing that the type does not.
+    fn item(&mut self) -> Result<Item<'a>, Problem> {
+        let mut string = false;
+        loop {
+            match self.input.next()? {
+                Item::Tag(tag) => string |= tag == STRING,
+                Item::Bytes(bytes) if string => {
+                    return Ok(std::str::from_utf8(bytes).map_or(Item::Bytes(bytes), Item::Text));
+                }
+                item => return Ok(item),
+            }
+        }
+    }
+
+    /// Text, or what a language without a type for it calls a string.
+    fn text(&mut self, wanted: &str) -> Result<(Item<'a>, &'a str), Problem> {
+        let mut string = false;
+        loop {
+            match self.input.next()? {
+                Item::Tag(tag) => string |= tag == STRING,
+                item @ Item::Text(text) => return Ok((item, text)),
+                item @ Item::Bytes(bytes) if string => match std::str::from_utf8(bytes) {
+                    Ok(text) => return Ok((item, text)),
+                    Err(_) => return Err(Wrong::new(format!("is to be {wanted}, and is a string that is not UTF-8"))),
+                },
+                other => return Err(unwanted(wanted, other)),
+            }
+        }
+    }
+
+    fn whole(&mut self, at: usize, width: usize, wanted: &str, least: i128, most: i128) -> Result<(), Problem> {
+        let item = self.item()?;
+        let number = match item {
+            Item::Unsigned(number) => i128::from(number),
+            Item::Negative(number) => -1 - i128::from(number),
+            // Some languages have one type for all numbers.
+            #[expect(clippy::cast_possible_truncation, reason = "it is whole, and within 2^64")]
+            Item::Float(number) if number.fract() == 0.0 && number.abs() <= 18_446_744_073_709_551_616.0 => {
+                number as i128
+            }
+            other => return Err(unwanted(wanted, other)),
+        };
+        if number < least || number > most {
+            return Err(Wrong::new(format!("is to be {wanted}, from {least} to {most}, and is {number}")));
+        }
+        self.write(at, &number.to_le_bytes()[..width]);
+        Ok(())
+    }
+
+    fn float(&mut self, wanted: &str) -> Result<f64, Problem> {
+        match self.item()? {
+            Item::Float(number) => Ok(number),
+            #[expect(clippy::cast_precision_loss, reason = "the nearest number is what people mean")]
+            Item::Unsigned(number) => Ok(number as f64),
+            #[expect(clippy::cast_precision_loss, reason = "the nearest number is what people mean")]
+            Item::Negative(number) => Ok(-1.0 - number as f64),
+            other => Err(unwanted(wanted, other)),
+        }
+    }
+
+    /// The head of an array. An empty map is one too: some languages cannot tell them.
+    fn array(&mut self, wanted: &str) -> Result<(Item<'a>, usize), Problem> {
+        match self.item()? {
+            item @ Item::Array(count) => Ok((item, count)),
+            item @ Item::Map(0) => Ok((item, 0)),
+            other => Err(unwanted(wanted, other)),
+        }
+    }
+
+    fn counted(&mut self, wanted: &str, count: usize) -> Result<(), Problem> {
+        match self.array(wanted)? {
+            (_, found) if found == count => Ok(()),
+            (item, _) => Err(unwanted(wanted, item)),
+        }
+    }
+
+    fn list(&mut self, element: InterfaceType, at: usize) -> Result<(), Problem> {
+        let item = if matches!(element, InterfaceType::U8) { skip_tags(&mut self.input)? } else { self.item()? };
+        let count = match (item, element) {
+            (Item::Bytes(bytes), InterfaceType::U8) => {
+                let start = self.frame.append(1, bytes)?;
+                self.range(at, start, bytes.len());
+                return Ok(());
+            }
+            (Item::Array(count), _) => count,
+            (Item::Map(0), _) => 0,
+            (other, InterfaceType::U8) => return Err(unwanted("bytes", other)),
+            (other, _) => return Err(unwanted("a list", other)),
+        };
+        let abi = self.types.canonical_abi(&element);
+        let start = self.room(count, abi.size32 as usize, abi.align32 as usize, at)?;
+        self.elements(count, element, start)
+    }
+
+    /// Room for so many elements, named at `at`.
+    fn room(&mut self, count: usize, size: usize, align: usize, at: usize) -> Result<usize, Problem> {
+        // A product that does not fit is more than a frame may hold.
+        let start = self.frame.room(align, count.saturating_mul(size))?;
+        self.range(at, start, count);
+        Ok(start)
+    }
+
+    fn elements(&mut self, count: usize, ty: InterfaceType, start: usize) -> Result<(), Problem> {
+        let size = self.types.canonical_abi(&ty).size32 as usize;
+        for index in 0..count {
+            self.value(ty, start + index * size).map_err(|problem| problem.within(&format!("[{index}]")))?;
+        }
+        Ok(())
+    }
+
+    /// A map of fields. They are read in the order of the type, whatever order they come in: a frame has one layout.
+    fn record(&mut self, ty: InterfaceType, at: usize) -> Result<(), Problem> {
+        let parts = fields(self.types, ty).unwrap_or_default();
+        let count = match self.item()? {
+            Item::Map(count) => count,
+            Item::Array(0) => 0,
+            other => {
+                let names = listed(parts.iter().filter_map(|part| part.name));
+                return Err(unwanted(&format!("a record of {names}"), other));
+            }
+        };
+        let mut given: Vec<Option<Reader<'a>>> = vec![None; parts.len()];
+        for _ in 0..count {
+            let (_, name) = self.text("the name of a field")?;
+            let Some(place) = parts.iter().position(|part| part.name.is_some_and(|own| is_named(own, name))) else {
+                let names = listed(parts.iter().filter_map(|part| part.name));
+                return Err(Wrong::new(format!("has no field `{}`; its fields are {names}", shown(name))));
+            };
+            if given[place].replace(self.input).is_some() {
+                return Err(Wrong::new(format!("has the field `{}` twice", shown(name))));
+            }
+            self.input.skip()?;
+        }
+        let after = self.input;
+        for (part, given) in parts.iter().zip(given) {
+            let name = part.name.unwrap_or_default();
+            if let Some(place) = given {
+                self.input = place;
+                self.value(part.ty, at + part.at).map_err(|problem| problem.within(name))?;
+            } else if !matches!(part.ty, InterfaceType::Option(_)) {
+                return Err(Wrong::new(format!("lacks the field `{name}`")));
+            }
+        }
+        self.input = after;
+        Ok(())
+    }
+
+    /// A map of `tag` and `val`, or a name alone.
+    fn variant(&mut self, ty: InterfaceType, at: usize) -> Result<(), Problem> {
+        let wanted = "a variant of `tag` and `val`";
+        let mut ahead = self.input;
+        let count = match skip_tags(&mut ahead)? {
+            Item::Map(count) => count,
+            Item::Text(_) | Item::Bytes(_) => {
+                let (item, name) = self.text(wanted)?;
+                return self.case(ty, name, item, at, None);
+            }
+            other => return Err(unwanted(wanted, other)),
+        };
+        self.input = ahead;
+        let (mut tag, mut payload) = (None, None);
+        for _ in 0..count {
+            let (item, key) = self.text("`tag` or `val`")?;
+            match key {
+                "tag" => {
+                    tag = Some(self.text("the name of a case").map_err(|problem| problem.within("tag"))?);
+                }
+                "val" => {
+                    payload = Some(self.input);
+                    self.input.skip()?;
+                }
+                _ => return Err(unwanted("a variant of `tag` and `val`", item)),
+            }
+        }
+        let Some((item, name)) = tag else { return Err(Wrong::new("is to be a variant, and lacks `tag`".to_owned())) };
+        let after = self.input;
+        self.case(ty, name, item, at, payload)?;
+        self.input = after;
+        Ok(())
+    }
+
+    /// Writes a case, with the payload that begins there.
+    fn case(
+        &mut self,
+        ty: InterfaceType,
+        name: &str,
+        item: Item<'_>,
+        at: usize,
+        payload: Option<Reader<'a>>,
+    ) -> Result<(), Problem> {
+        let cases = self.cases(ty)?;
+        let all = || (0_u32..).map_while(|index| Cases::case(self.types, ty, index));
+        let found = (0_u32..).zip(all()).find(|(_, (own, _))| is_named(own, name));
+        let Some((index, (own, wanted))) = found else {
+            let names = listed(all().map(|(name, _)| name));
+            return Err(unwanted(&format!("one of {names}"), item));
+        };
+        self.write(at, &index.to_le_bytes()[..cases.width]);
+        match (wanted, payload) {
+            (None, None) => Ok(()),
+            (Some(ty), Some(place)) => {
+                self.input = place;
+                self.value(ty, at + cases.payload).map_err(|problem| problem.within("val"))
+            }
+            (None, Some(mut place)) => match place.next()? {
+                Item::Null => Ok(()),
+                _ => Err(Wrong::new(format!("is `{own}`, which has no `val`"))),
+            },
+            (Some(ty), None) if matches!(ty, InterfaceType::Option(_)) => Ok(()),
+            (Some(_), None) => Err(Wrong::new(format!("is `{own}`, and lacks its `val`"))),
+        }
+    }
+
+    fn cases(&self, ty: InterfaceType) -> Result<Cases, Problem> {
+        Cases::of(self.types, ty).ok_or_else(|| Wrong::new("cannot be given by name".to_owned()))
+    }
+
+    fn flags(&mut self, names: &[&str], at: usize) -> Result<(), Problem> {
+        let (words, width) = flag_words(names.len());
+        let mut bytes = vec![0; words * width];
+        let (_, count) = self.array("a list of names")?;
+        for index in 0..count {
+            let (item, name) =
+                self.text("the name of a flag").map_err(|problem| problem.within(&format!("[{index}]")))?;
+            let Some(place) = names.iter().position(|own| is_named(own, name)) else {
+                return Err(
+                    unwanted(&format!("one of {}", listed(names.iter().copied())), item).within(&format!("[{index}]"))
+                );
+            };
+            bytes[place / 8] |= 1 << (place % 8);
+        }
+        self.write(at, &bytes);
+        Ok(())
+    }
+
+    /// Bytes of a value in place, which there is room for.
+    fn write(&mut self, at: usize, bytes: &[u8]) {
+        self.frame.bytes[at..at + bytes.len()].copy_from_slice(bytes);
+    }
+
+    /// Where something is and how much of it: within a frame, both fit.
+    fn range(&mut self, at: usize, start: usize, len: usize) {
+        for (offset, number) in [(0, start), (4, len)] {
+            let word = u32::try_from(number).unwrap_or(0);
+            self.write(at + offset, &word.to_le_bytes());
+        }
+    }
+}
+
+/// The next item that is no tag.
+fn skip_tags<'a>(input: &mut Reader<'a>) -> Result<Item<'a>, Broken> {
+    loop {
+        match input.next()? {
+            Item::Tag(_) => {}
+            item => return Ok(item),
+        }
+    }
+}
+
+/// Whether null stands for some value of this type already.
+fn has_null(ty: InterfaceType) -> bool {
+    matches!(ty, InterfaceType::Option(_))
+}
+
+/// Whether a name is one of a type, in the spelling of any language.
+fn is_named(own: &str, given: &str) -> bool {
+    if own == given {
+        return true;
+    }
+    if !own.contains('-') {
+        return false;
+    }
+    let snake = own.bytes().map(|byte| if byte == b'-' { b'_' } else { byte });
+    snake.eq(given.bytes()) || camel(own).eq(given.bytes())
+}
+
+/// `max-width` as `maxWidth`.
+fn camel(own: &str) -> impl Iterator<Item = u8> {
+    let mut raise = false;
+    own.bytes().filter_map(move |byte| {
+        if byte == b'-' {
+            raise = true;
+            return None;
+        }
+        Some(if std::mem::take(&mut raise) { byte.to_ascii_uppercase() } else { byte })
+    })
+}
+
+fn unwanted(wanted: &str, given: Item<'_>) -> Problem {
+    Wrong::new(format!("is to be {wanted}, and is {}", told(given)))
+}
+
+/// What was given, in a few words.
+fn told(item: Item<'_>) -> String {
+    match item {
+        Item::Unsigned(number) => format!("the number {number}"),
+        Item::Negative(number) => format!("the number {}", -1 - i128::from(number)),
+        Item::Float(number) => format!("the number {number}"),
+        Item::Bytes(bytes) => format!("{} bytes", bytes.len()),
+        Item::Text(text) => format!("the text \"{}\"", shown(text)),
+        Item::Array(count) => format!("a list of {count}"),
+        Item::Map(count) => format!("a map of {count}"),
+        Item::Bool(set) => set.to_string(),
+        Item::Null => "nothing".to_owned(),
+        Item::Tag(_) | Item::Simple(_) => "something else".to_owned(),
+    }
+}
+
+/// The beginning of what a guest gave.
+fn shown(text: &str) -> String {
+    let cut = &text[..text.floor_char_boundary(MAX_SHOWN)];
+    let end = if cut.len() < text.len() { "…" } else { "" };
+    format!("{}{end}", cut.escape_debug())
+}
+
+fn listed<'n>(names: impl Iterator<Item = &'n str>) -> String {
+    let mut names: Vec<_> = names.take(MAX_LISTED + 1).map(|name| format!("`{name}`")).collect();
+    if names.len() > MAX_LISTED {
+        names.truncate(MAX_LISTED);
+        names.push("…".to_owned());
+    }
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+/// A frame being written as CBOR. Nothing is written of what cannot be a value.
+struct Results<'a> {
+    types: &'a ComponentTypes,
+    frame: &'a [u8],
+    out: Writer,
+}
+
+impl Results<'_> {
+    /// Whether it is an error, and the payload with its place: of a result, else the value itself.
+    fn outcome(&self, ty: InterfaceType, at: usize) -> Option<(bool, Option<InterfaceType>, usize)> {
+        let InterfaceType::Result(_) = ty else { return Some((false, Some(ty), at)) };
+        let cases = Cases::of(self.types, ty)?;
+        let index = self.number(at, cases.width)?;
+        let (_, payload) = Cases::case(self.types, ty, index)?;
+        Some((index == 1, payload, at.checked_add(cases.payload)?))
+    }
+
+    fn bytes(&self, at: usize, len: usize) -> Option<&[u8]> {
+        self.frame.get(at..at.checked_add(len)?)
+    }
+
+    fn fixed<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
+        self.bytes(at, N)?.try_into().ok()
+    }
+
+    fn number(&self, at: usize, width: usize) -> Option<u32> {
+        let mut wide = [0; 4];
+        wide.get_mut(..width)?.copy_from_slice(self.bytes(at, width)?);
+        Some(u32::from_le_bytes(wide))
+    }
+
+    /// Where a list or string is, and how long.
+    fn range(&self, at: usize) -> Option<(usize, usize)> {
+        Some((self.number(at, 4)? as usize, self.number(at.checked_add(4)?, 4)? as usize))
+    }
+
+    fn string(&self, at: usize) -> Option<&str> {
+        let (start, len) = self.range(at)?;
+        std::str::from_utf8(self.bytes(start, len)?).ok()
+    }
+
+    /// Writes the value that begins at `at`.
+    fn value(&mut self, ty: InterfaceType, at: usize) -> Option<()> {
+        match ty {
+            InterfaceType::Bool => match self.fixed(at)? {
+                [0] => self.out.bool(false),
+                [1] => self.out.bool(true),
+                _ => return None,
+            },
+            InterfaceType::U8 => self.out.unsigned(u8::from_le_bytes(self.fixed(at)?).into()),
+            InterfaceType::S8 => self.out.signed(i8::from_le_bytes(self.fixed(at)?).into()),
+            InterfaceType::U16 => self.out.unsigned(u16::from_le_bytes(self.fixed(at)?).into()),
+            InterfaceType::S16 => self.out.signed(i16::from_le_bytes(self.fixed(at)?).into()),
+            InterfaceType::U32 => self.out.unsigned(u32::from_le_bytes(self.fixed(at)?).into()),
+            InterfaceType::S32 => self.out.signed(i32::from_le_bytes(self.fixed(at)?).into()),
+            InterfaceType::U64 => self.out.wide_unsigned(u64::from_le_bytes(self.fixed(at)?)),
+            InterfaceType::S64 => self.out.wide_signed(i64::from_le_bytes(self.fixed(at)?)),
+            InterfaceType::Float32 => self.out.f32(f32::from_le_bytes(self.fixed(at)?)),
+            InterfaceType::Float64 => self.out.f64(f64::from_le_bytes(self.fixed(at)?)),
+            InterfaceType::Char => {
+                let letter = char::from_u32(self.number(at, 4)?)?;
+                self.out.text(letter.encode_utf8(&mut [0; 4]));
+            }
+            InterfaceType::String => {
+                let (start, len) = self.range(at)?;
+                let text = std::str::from_utf8(self.frame.get(start..start.checked_add(len)?)?).ok()?;
+                self.out.text(text);
+            }
+            InterfaceType::List(list) => {
+                let element = self.types[list].element;
+                let (start, count) = self.range(at)?;
+                if matches!(element, InterfaceType::U8) {
+                    let bytes = self.frame.get(start..start.checked_add(count)?)?;
+                    self.out.bytes(bytes);
+                } else {
+                    self.out.array(count);
+                    self.elements(start, count, element)?;
+                }
+            }
+            InterfaceType::FixedLengthList(list) => {
+                let list = &self.types[list];
+                self.out.array(list.size as usize);
+                self.elements(at, list.size as usize, list.element)?;
+            }
+            InterfaceType::Map(map) => {
+                let map = &self.types[map];
+                let (start, count) = self.range(at)?;
+                self.out.tag(MAP);
+                self.out.map(count);
+                for index in 0..count {
+                    let entry = index.checked_mul(map.entry_abi.size32 as usize)?.checked_add(start)?;
+                    self.value(map.key, entry)?;
+                    self.value(map.value, entry.checked_add(map.value_offset32 as usize)?)?;
+                }
+            }
+            InterfaceType::Record(_) => {
+                let parts = fields(self.types, ty)?;
+                self.out.map(parts.len());
+                for part in parts {
+                    self.out.text(part.name?);
+                    self.value(part.ty, at.checked_add(part.at)?)?;
+                }
+            }
+            InterfaceType::Tuple(_) => {
+                let parts = fields(self.types, ty)?;
+                self.out.array(parts.len());
+                for part in parts {
+                    self.value(part.ty, at.checked_add(part.at)?)?;
+                }
+            }
+            InterfaceType::Flags(flags) => {
+                let names = &self.types[flags].names;
+                let (words, width) = flag_words(names.len());
+                let bytes = self.frame.get(at..at.checked_add(words * width)?)?;
+                let is_set = |place: usize| bytes.get(place / 8).is_some_and(|byte| byte >> (place % 8) & 1 == 1);
+                let set: Vec<_> = names.iter().enumerate().filter(|(place, _)| is_set(*place)).collect();
+                self.out.array(set.len());
+                set.into_iter().for_each(|(_, name)| self.out.text(name));
+            }
+            InterfaceType::Enum(_) => {
+                let cases = Cases::of(self.types, ty)?;
+                let (name, _) = Cases::case(self.types, ty, self.number(at, cases.width)?)?;
+                self.out.text(name);
+            }
+            InterfaceType::Option(option) if !has_null(self.types[option].ty) => {
+                let cases = Cases::of(self.types, ty)?;
+                match self.number(at, cases.width)? {
+                    0 => self.out.null(),
+                    1 => self.value(self.types[option].ty, at.checked_add(cases.payload)?)?,
+                    _ => return None,
+                }
+            }
+            InterfaceType::Option(_) | InterfaceType::Variant(_) | InterfaceType::Result(_) => {
+                let cases = Cases::of(self.types, ty)?;
+                let (name, payload) = Cases::case(self.types, ty, self.number(at, cases.width)?)?;
+                self.out.map(if payload.is_some() { 2 } else { 1 });
+                self.out.text("tag");
+                self.out.text(name);
+                if let Some(payload) = payload {
+                    self.out.text("val");
+                    self.value(payload, at.checked_add(cases.payload)?)?;
+                }
+            }
+            InterfaceType::Own(_)
+            | InterfaceType::Borrow(_)
+            | InterfaceType::Stream(_)
+            | InterfaceType::Future(_)
+            | InterfaceType::ErrorContext(_) => return None,
+        }
+        // What would be too long is not gone through to its end.
+        if self.out.is_full() { None } else { Some(()) }
+    }
+
+    fn elements(&mut self, start: usize, count: usize, ty: InterfaceType) -> Option<()> {
+        let size = self.types.canonical_abi(&ty).size32 as usize;
+        (0..count).try_for_each(|index| self.value(ty, index.checked_mul(size)?.checked_add(start)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::membrane::{
+        template::Template,
+        text::tests::{any_case, functions},
+    };
+
+    const MEMORY: usize = 1 << 20;
+
+    /// The value in a frame of results, as one argument.
+    fn as_argument(types: &FunctionTypes, frame: &[u8], limit: usize) -> Option<Vec<u8>> {
+        let mut writer = Results { types: &types.types, frame, out: Writer::new(limit) };
+        writer.out.array(1);
+        let field = fields(&types.types, types.results)?.into_iter().next()?;
+        writer.value(field.ty, field.at)?;
+        writer.out.finish().ok()
+    }
+
+    fn read(types: &FunctionTypes, cbor: &[u8]) -> Result<Frame, Refused> {
+        types.arguments(cbor, &["x".to_owned()], MEMORY)
+    }
+
+    proptest! {
+        #[test]
+        fn any_value_is_read_as_it_was_written((types, val, value) in any_case()) {
+            let frame = Template::new(Some(&value), &types).expect("it fits").fill("");
+            let cbor = as_argument(&types, &frame.bytes, usize::MAX).expect("it is a value");
+            let again = read(&types, &cbor).expect("it was written from a value");
+            prop_assert_eq!(&again.bytes, &frame.bytes);
+            let text = types.parameters_text(&again.bytes, again.bytes.len(), usize::MAX);
+            prop_assert_eq!(text, format!("({})", wasm_wave::to_string(&val).expect("it has a text")));
+            for limit in 0..cbor.len() {
+                prop_assert_eq!(as_argument(&types, &frame.bytes, limit), None);
+            }
+            for cut in 0..cbor.len() {
+                prop_assert!(read(&types, &cbor[..cut]).is_err());
+            }
+        }
+
+        #[test]
+        fn what_is_read_of_hostile_bytes_is_a_value(
+            (types, _, value) in any_case(),
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+            more in prop::collection::vec(any::<u8>(), 0..3),
+        ) {
+            let frame = Template::new(Some(&value), &types).expect("it fits").fill("");
+            let mut cbor = as_argument(&types, &frame.bytes, usize::MAX).expect("it is a value");
+            for (place, byte) in changes {
+                let place = place.index(cbor.len());
+                cbor[place] = byte;
+            }
+            cbor.extend(more);
+            if let Ok(frame) = read(&types, &cbor) {
+                let text = types.parameters_text(&frame.bytes, frame.bytes.len(), usize::MAX);
+                prop_assert!(!text.contains("<malformed>"), "{}", text);
+                let cbor = as_argument(&types, &frame.bytes, usize::MAX).expect("it is a value");
+                prop_assert_eq!(&read(&types, &cbor).expect("it was written from one").bytes, &frame.bytes);
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_refused_or_read(
+            place in any::<prop::sample::Index>(),
+            bytes in prop::collection::vec(prop_oneof![0x80..0x86_u8, 0xa0..0xa4_u8, 0x60..0x66_u8, any::<u8>()], 0..60),
+        ) {
+            let (types, _) = place.get(functions());
+            let _ = read(types, &bytes);
+            let _ = as_argument(types, &bytes, MEMORY);
+            let _ = types.returned(&bytes, MEMORY);
+        }
+    }
+
+    /// The function that takes a value of this kind, by the place of its type in the tests of `text`.
+    fn refused(index: usize, write: impl FnOnce(&mut Writer)) -> String {
+        let mut out = Writer::new(MEMORY);
+        write(&mut out);
+        let cbor = out.finish().expect("it is short");
+        read(&functions()[index].0, &cbor).expect_err("it is refused").to_string()
+    }
+
+    #[test]
+    fn a_refusal_names_the_place_what_is_wanted_and_what_was_given() {
+        let plain = |out: &mut Writer, a: u64| {
+            out.map(5);
+            for name in ["e", "d", "c", "b"] {
+                out.text(name);
+                match name {
+                    "e" => out.text("x"),
+                    "d" => out.f64(1.5),
+                    "c" => out.bool(true),
+                    _ => out.signed(-1),
+                }
+            }
+            out.text("a");
+            out.unsigned(a);
+        };
+        let rows = refused(10, |out| {
+            out.array(1);
+            out.array(2);
+            plain(out, 255);
+            plain(out, 256);
+        });
+        assert_eq!(rows, "`x[1].a` is to be a u8, from 0 to 255, and is 256");
+        let choice = refused(2, |out| {
+            out.array(1);
+            out.map(2);
+            out.text("val");
+            out.unsigned(3);
+            out.text("tag");
+            out.text("text");
+        });
+        assert_eq!(choice, "`x.val` is to be text, and is the number 3");
+        assert_eq!(refused(0, |out| out.array(0)), "it takes one argument (`x`), and 0 were given");
+        assert_eq!(refused(0, Writer::null), "the arguments are not one array");
+        assert_eq!(
+            refused(3, |out| {
+                out.array(1);
+                out.text("dark_blu");
+            }),
+            "`x` is to be one of `ok`, `red`, `dark-blue`, and is the text \"dark_blu\""
+        );
+    }
+
+    #[test]
+    fn names_are_taken_as_every_language_writes_them() {
+        for (name, taken) in [
+            ("dark-blue", true),
+            ("dark_blue", true),
+            ("darkBlue", true),
+            ("darkblue", false),
+            ("DarkBlue", false),
+            ("dark-Blue", false),
+        ] {
+            assert_eq!(is_named("dark-blue", name), taken, "{name}");
+        }
+        assert!(!is_named("ab", "aB") && !is_named("a-b", "ab"));
+    }
+
+    #[test]
+    fn a_frame_is_no_larger_than_its_guest_lets_it_be() {
+        let (types, _) = &functions()[10];
+        let mut out = Writer::new(usize::MAX);
+        out.array(1);
+        out.array(3 << 20);
+        let mut cbor = out.finish().expect("it is short");
+        cbor.resize(cbor.len() + (3 << 20), 0xf6);
+        assert!(matches!(read(types, &cbor), Err(Refused::TooLong(_))));
+    }
+}
