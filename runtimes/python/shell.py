@@ -287,6 +287,27 @@ class Watched(type(os.environ)):
         return super().__iter__()
 
 
+class Direct(io.RawIOBase):
+    """A standard stream without the C library, which would keep the handle of the cell that the snapshot is taken of. A script that keeps
+    this one, as `logging` does, writes to its own cell's."""
+
+    def __init__(self, get):
+        self.get = get
+
+    def writable(self):
+        return True
+
+    def write(self, data):
+        part = bytes(data[:4096])
+        with self.get() as stream:
+            stream.blocking_write_and_flush(part)
+        return len(part)
+
+
+def direct(get):
+    return io.TextIOWrapper(io.BufferedWriter(Direct(get)), encoding="utf-8", errors="backslashreplace", line_buffering=True)
+
+
 class WitWorld(wit_world.WitWorld):
     def prepare(self):
         """Loads a script for the snapshot of it; without one there is nothing to do: the build has taken that of the interpreter."""
@@ -304,9 +325,13 @@ class WitWorld(wit_world.WitWorld):
         finder, finders = mounted.Finder(sys.path), sys.meta_path[:]
         sys.meta_path[:] = [finder if known is importlib.machinery.PathFinder else known for known in finders]
         os.environ.__class__ = Watched
+        streams_then = sys.stdout, sys.stderr
+        sys.stdout, sys.stderr = direct(stdout.get_stdout), direct(stderr.get_stderr)
         try:
             loaded = load(arguments[0], module_name(arguments[0]), finder.read)
         finally:
+            sys.stdout.flush()
+            sys.stdout, sys.stderr = streams_then
             os.environ.__class__ = plain
             sys.meta_path[:] = finders
             finder.close()

@@ -70,7 +70,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// When there is none.
-    pub fn next(&mut self) -> Result<Item<'a>, Broken> {
+    pub fn item(&mut self) -> Result<Item<'a>, Broken> {
         let first = self.take(1)?[0];
         let (major, low) = (first >> 5, first & 0x1f);
         if major == 7 {
@@ -128,7 +128,7 @@ impl<'a> Reader<'a> {
         while left > 0 {
             left -= 1;
             // There are bytes for each of them: the sum stays below twice the length.
-            left = left.saturating_add(match self.next()? {
+            left = left.saturating_add(match self.item()? {
                 Item::Array(count) => count,
                 Item::Map(count) => count.saturating_mul(2),
                 Item::Tag(_) => 1,
@@ -308,7 +308,7 @@ mod tests {
         let mut reader = Reader::new(bytes);
         let mut items = Vec::new();
         while !reader.is_at_end() {
-            items.push(reader.next()?);
+            items.push(reader.item()?);
         }
         Ok(items)
     }
@@ -373,10 +373,12 @@ mod tests {
             writer.f64(float);
             writer.text(&text);
             let bytes = writer.finish().expect("it is short");
-            let whole = |item| match item {
-                Item::Unsigned(number) => i128::from(number),
-                Item::Negative(number) => -1 - i128::from(number),
-                other => panic!("{other:?}"),
+            let whole = |item| {
+                if let Item::Unsigned(number) = item {
+                    return i128::from(number);
+                }
+                let Item::Negative(number) = item else { panic!("{item:?}") };
+                -1 - i128::from(number)
             };
             let items = items(&bytes).expect("it was written so");
             let numbers: Vec<_> = items[..4].iter().copied().map(whole).collect();

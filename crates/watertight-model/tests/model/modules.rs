@@ -80,10 +80,10 @@ fn a_script_is_told_what_it_may_call_by_every_name_that_it_may_use() {
     );
     let description = describe(&app, web).expect("it is short");
     let mut reader = Reader::new(&description);
-    assert_eq!(reader.next(), Ok(Item::Map(4)));
-    assert_eq!(reader.next(), Ok(Item::Text("press:text/markdown@0.1.0")));
-    assert_eq!(reader.next(), Ok(Item::Map(4)));
-    assert_eq!(reader.next(), Ok(Item::Text("render")));
+    assert_eq!(reader.item(), Ok(Item::Map(4)));
+    assert_eq!(reader.item(), Ok(Item::Text("press:text/markdown@0.1.0")));
+    assert_eq!(reader.item(), Ok(Item::Map(4)));
+    assert_eq!(reader.item(), Ok(Item::Text("render")));
     let rest = describe(&app, app.components[1].id).expect("it is short");
     assert_eq!(rest, [0xa0], "who uses nobody is told of nobody");
 }

@@ -72,12 +72,6 @@ pub(super) struct Wrong {
     what: String,
 }
 
-impl Wrong {
-    fn new(what: String) -> Problem {
-        Problem::Wrong(Box::new(Self { path: String::new(), what }))
-    }
-}
-
 /// Why reading stops.
 enum Problem {
     Wrong(Box<Wrong>),
@@ -134,7 +128,7 @@ impl FunctionTypes {
         let size = self.types.canonical_abi(&self.parameters).size32 as usize;
         let mut reader =
             Arguments { types: &self.types, input: Reader::new(cbor), frame: Frame::of_guest(size, memory) };
-        let Item::Array(given) = reader.input.next()? else { return Err(Refused::NoArray) };
+        let Item::Array(given) = reader.input.item()? else { return Err(Refused::NoArray) };
         // Trailing options may be left out.
         let optional = |index: usize| matches!(fields[index].ty, InterfaceType::Option(_));
         if given > fields.len() || !(given..fields.len()).all(optional) {
@@ -281,7 +275,7 @@ impl<'a> Arguments<'a> {
             InterfaceType::Option(option) if !has_null(self.types[option].ty) => {
                 let mut ahead = self.input;
                 let cases = self.cases(ty)?;
-                if ahead.next()? == Item::Null {
+                if ahead.item()? == Item::Null {
                     self.input = ahead;
                     self.write(at, &vec![0; cases.width]);
                 } else {
@@ -294,7 +288,7 @@ impl<'a> Arguments<'a> {
             | InterfaceType::Borrow(_)
             | InterfaceType::Stream(_)
             | InterfaceType::Future(_)
-            | InterfaceType::ErrorContext(_) => return Err(Wrong::new("cannot be given by name".to_owned())),
+            | InterfaceType::ErrorContext(_) => return Err(wrong("cannot be given by name".to_owned())),
         }
         Ok(())
     }
@@ -303,7 +297,7 @@ impl<'a> Arguments<'a> {
     fn item(&mut self) -> Result<Item<'a>, Problem> {
         let mut string = false;
         loop {
-            match self.input.next()? {
+            match self.input.item()? {
                 Item::Tag(tag) => string |= tag == STRING,
                 Item::Bytes(bytes) if string => {
                     return Ok(std::str::from_utf8(bytes).map_or(Item::Bytes(bytes), Item::Text));
@@ -317,12 +311,12 @@ impl<'a> Arguments<'a> {
     fn text(&mut self, wanted: &str) -> Result<(Item<'a>, &'a str), Problem> {
         let mut string = false;
         loop {
-            match self.input.next()? {
+            match self.input.item()? {
                 Item::Tag(tag) => string |= tag == STRING,
                 item @ Item::Text(text) => return Ok((item, text)),
                 item @ Item::Bytes(bytes) if string => match std::str::from_utf8(bytes) {
                     Ok(text) => return Ok((item, text)),
-                    Err(_) => return Err(Wrong::new(format!("is to be {wanted}, and is a string that is not UTF-8"))),
+                    Err(_) => return Err(wrong(format!("is to be {wanted}, and is a string that is not UTF-8"))),
                 },
                 other => return Err(unwanted(wanted, other)),
             }
@@ -342,7 +336,7 @@ impl<'a> Arguments<'a> {
             other => return Err(unwanted(wanted, other)),
         };
         if number < least || number > most {
-            return Err(Wrong::new(format!("is to be {wanted}, from {least} to {most}, and is {number}")));
+            return Err(wrong(format!("is to be {wanted}, from {least} to {most}, and is {number}")));
         }
         self.write(at, &number.to_le_bytes()[..width]);
         Ok(())
@@ -425,10 +419,10 @@ impl<'a> Arguments<'a> {
             let (_, name) = self.text("the name of a field")?;
             let Some(place) = parts.iter().position(|part| part.name.is_some_and(|own| is_named(own, name))) else {
                 let names = listed(parts.iter().filter_map(|part| part.name));
-                return Err(Wrong::new(format!("has no field `{}`; its fields are {names}", shown(name))));
+                return Err(wrong(format!("has no field `{}`; its fields are {names}", shown(name))));
             };
             if given[place].replace(self.input).is_some() {
-                return Err(Wrong::new(format!("has the field `{}` twice", shown(name))));
+                return Err(wrong(format!("has the field `{}` twice", shown(name))));
             }
             self.input.skip()?;
         }
@@ -439,7 +433,7 @@ impl<'a> Arguments<'a> {
                 self.input = place;
                 self.value(part.ty, at + part.at).map_err(|problem| problem.within(name))?;
             } else if !matches!(part.ty, InterfaceType::Option(_)) {
-                return Err(Wrong::new(format!("lacks the field `{name}`")));
+                return Err(wrong(format!("lacks the field `{name}`")));
             }
         }
         self.input = after;
@@ -473,7 +467,7 @@ impl<'a> Arguments<'a> {
                 _ => return Err(unwanted("a variant of `tag` and `val`", item)),
             }
         }
-        let Some((item, name)) = tag else { return Err(Wrong::new("is to be a variant, and lacks `tag`".to_owned())) };
+        let Some((item, name)) = tag else { return Err(wrong("is to be a variant, and lacks `tag`".to_owned())) };
         let after = self.input;
         self.case(ty, name, item, at, payload)?;
         self.input = after;
@@ -503,17 +497,18 @@ impl<'a> Arguments<'a> {
                 self.input = place;
                 self.value(ty, at + cases.payload).map_err(|problem| problem.within("val"))
             }
-            (None, Some(mut place)) => match place.next()? {
+            (None, Some(mut place)) => match place.item()? {
                 Item::Null => Ok(()),
-                _ => Err(Wrong::new(format!("is `{own}`, which has no `val`"))),
+                _ => Err(wrong(format!("is `{own}`, which has no `val`"))),
             },
-            (Some(ty), None) if matches!(ty, InterfaceType::Option(_)) => Ok(()),
-            (Some(_), None) => Err(Wrong::new(format!("is `{own}`, and lacks its `val`"))),
+            // No option is what its bytes say already.
+            (Some(InterfaceType::Option(_)), None) => Ok(()),
+            (Some(_), None) => Err(wrong(format!("is `{own}`, and lacks its `val`"))),
         }
     }
 
     fn cases(&self, ty: InterfaceType) -> Result<Cases, Problem> {
-        Cases::of(self.types, ty).ok_or_else(|| Wrong::new("cannot be given by name".to_owned()))
+        Cases::of(self.types, ty).ok_or_else(|| wrong("cannot be given by name".to_owned()))
     }
 
     fn flags(&mut self, names: &[&str], at: usize) -> Result<(), Problem> {
@@ -551,7 +546,7 @@ impl<'a> Arguments<'a> {
 /// The next item that is no tag.
 fn skip_tags<'a>(input: &mut Reader<'a>) -> Result<Item<'a>, Broken> {
     loop {
-        match input.next()? {
+        match input.item()? {
             Item::Tag(_) => {}
             item => return Ok(item),
         }
@@ -587,8 +582,12 @@ fn camel(own: &str) -> impl Iterator<Item = u8> {
     })
 }
 
+fn wrong(what: String) -> Problem {
+    Problem::Wrong(Box::new(Wrong { path: String::new(), what }))
+}
+
 fn unwanted(wanted: &str, given: Item<'_>) -> Problem {
-    Wrong::new(format!("is to be {wanted}, and is {}", told(given)))
+    wrong(format!("is to be {wanted}, and is {}", told(given)))
 }
 
 /// What was given, in a few words.
