@@ -10,6 +10,7 @@ mod http;
 mod languages;
 mod load;
 mod membrane;
+mod observe;
 mod server;
 mod spinners;
 mod table;
@@ -48,6 +49,8 @@ enum Name {
     Spinners,
     /// A fresh interpreter for each request, beside the native one's process
     Languages,
+    /// What it costs to be seen: events, metrics, traces, a tap
+    Observe,
 }
 
 /// Where things are.
@@ -92,6 +95,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     if wanted(Name::Languages) {
         languages::run(&place, &mut table)?;
+    }
+    if wanted(Name::Observe) {
+        observe::run(&place, &mut table)?;
     }
     table.finish();
     Ok(())

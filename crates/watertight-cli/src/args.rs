@@ -1,6 +1,7 @@
 //! The command line: what can be asked for, and how it is explained. Parsing only; nothing here does anything.
 
 mod aside;
+mod events;
 mod runtime;
 
 use std::{path::PathBuf, time::Duration};
@@ -11,6 +12,7 @@ use watertight_model::{budget::ByteSize, manifest::quantity};
 
 pub(crate) use self::{
     aside::{Completions, Worker},
+    events::{EventsArgs, Format, OtlpArgs, Tap},
     runtime::{Runtime, RuntimeAction},
 };
 
@@ -53,6 +55,7 @@ pub(crate) enum Command {
     Inspect(Inspect),
     Postmortem(Postmortem),
     Runtime(Runtime),
+    Tap(Tap),
     /// Print the JSON Schema of the manifest, for editors.
     #[command(after_help = "\
 Example:
@@ -121,6 +124,9 @@ pub(crate) struct Serve {
 
     #[command(flatten)]
     pub(crate) events: EventsArgs,
+
+    #[command(flatten)]
+    pub(crate) otlp: OtlpArgs,
 
     #[command(flatten)]
     limits: Limits,
@@ -713,30 +719,6 @@ pub(crate) struct CacheDir {
     pub(crate) cache_dir: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, Debug, Args, serde::Serialize, serde::Deserialize)]
-pub(crate) struct EventsArgs {
-    /// Events as text for people (stderr), or as one JSON object a line (stdout; stderr for `run`).
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) format: Format,
-
-    /// Also tell of every call and cell.
-    #[arg(long, short, action = ArgAction::SetTrue)]
-    pub(crate) verbose: bool,
-
-    /// Tell only of failures, refused uses and workers.
-    #[arg(long, short, action = ArgAction::SetTrue, conflicts_with = "verbose")]
-    pub(crate) quiet: bool,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
-pub(crate) enum Format {
-    /// Text for people.
-    #[default]
-    Text,
-    /// JSON for machines.
-    Json,
-}
-
 impl Command {
     /// Whether a machine reads what this command says, also when it fails.
     pub(crate) fn speaks_json(&self) -> bool {
@@ -752,6 +734,7 @@ impl Command {
             Self::Drill(drill) => drill.format == DrillFormat::Json,
             Self::Inspect(inspect) => inspect.format == Format::Json,
             Self::Postmortem(postmortem) => postmortem.format == Format::Json,
+            Self::Tap(tap) => tap.format == Format::Json,
             Self::Runtime(runtime) => runtime.format == Format::Json,
             Self::New(_)
             | Self::Dev(_)

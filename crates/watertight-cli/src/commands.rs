@@ -17,6 +17,7 @@ mod run;
 mod runtime;
 mod serve;
 mod table;
+mod tap;
 mod worker;
 
 use std::path::{Path, PathBuf};
@@ -53,6 +54,7 @@ pub(crate) fn carry_out(command: Command) -> Result<u8, Failure> {
         Command::Inspect(args) => inspect::inspect(&args).map(done),
         Command::Postmortem(args) => postmortem::postmortem(args).map(done),
         Command::Runtime(args) => runtime::runtime(&args).map(done),
+        Command::Tap(args) => tap::tap(&args).map(done),
         Command::Schema => schema().map(done),
         Command::Completions(args) => completions(args.shell).map(done),
         Command::Worker(args) => worker::worker(&args).map(done),

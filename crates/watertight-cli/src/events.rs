@@ -3,7 +3,7 @@
 use std::{io, sync::Arc, time::Duration};
 
 use watertight_model::app::App;
-use watertight_observe::{Bus, Detail, HumanLog, HumanStyle, Interest, JsonLines, Kind};
+use watertight_observe::{Bus, Detail, HumanLog, HumanStyle, Interest, JsonLines, Kind, Otlp, OtlpConfig};
 
 use crate::{
     args::{EventsArgs, Format},
@@ -13,9 +13,21 @@ use crate::{
 /// How long the end of a process waits for its log.
 const FLUSH: Duration = Duration::from_secs(2);
 
-/// The events of a server: a log on stderr, or JSON lines on stdout.
-pub(crate) fn of_server(args: EventsArgs, app: &Arc<App>) -> io::Result<Arc<Bus>> {
+/// What a server tells, and to whom.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Wanted {
+    pub(crate) events: EventsArgs,
+    /// The collector that gets traces and logs.
+    pub(crate) otlp: Option<OtlpConfig>,
+}
+
+/// The events of a server: a log on stderr, or JSON lines on stdout; and what goes to a collector.
+pub(crate) fn of_server(wanted: &Wanted, app: &Arc<App>) -> io::Result<Arc<Bus>> {
+    let args = wanted.events;
     let mut bus = Bus::new();
+    if let Some(otlp) = wanted.otlp.as_ref().filter(|otlp| otlp.traces.is_some() || otlp.logs.is_some()) {
+        bus.add("otlp", Otlp::new(otlp, app)?)?;
+    }
     match args.format {
         Format::Text => bus.add("log", human(args, app)?)?,
         Format::Json => {

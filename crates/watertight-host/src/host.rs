@@ -95,7 +95,7 @@ impl Host<HostCell> for WasiHost {
     }
 
     fn furnish(&self, component: &Component, core: CellCore<HostCell>) -> wasmtime::Result<HostCell> {
-        let reporter = Reporter::new(Arc::clone(&self.app), component.id, Arc::clone(core.events()));
+        let reporter = Reporter::of_cell(Arc::clone(&self.app), component.id, &core);
         let counted = Sockets::new(Arc::clone(&reporter), Arc::clone(core.account()));
         let console = self.console.as_ref().filter(|console| console.is_for(component.id));
 

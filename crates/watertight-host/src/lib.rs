@@ -30,6 +30,7 @@ mod report;
 mod resources;
 pub mod snapshot;
 mod sockets;
+mod spanning;
 mod stdio;
 
 pub use self::{

@@ -35,6 +35,7 @@ use crate::{
     http::held::{BODY_BYTES, CHUNK_BYTES, CHUNKS},
     report::{Reporter, budget_of, list_with, quoted},
     sockets::{RequestSlot, Sockets},
+    spanning::Spanning,
 };
 
 /// What hyper reads ahead for one connection at most, or has yet to write.
@@ -103,14 +104,20 @@ impl WasiHttpHooks for Outbound {
 
     fn send_request(
         &mut self,
-        request: http::Request<WasiBody>,
+        mut request: http::Request<WasiBody>,
         options: Option<RequestOptions>,
         _: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Exchange {
         let slot = self.admit(request.uri());
+        let spanning =
+            self.reporter.span().map(|within| Spanning::begin(within, self.reporter.component().id, &mut request));
         Box::new(async move {
             let slot = Arc::new(slot?);
-            let (response, connection) = default_send_request(request, options).await?;
+            let sent = default_send_request(request, options).await;
+            if let Some(spanning) = spanning {
+                spanning.end(sent.as_ref().ok().map(|(response, _)| response.status()));
+            }
+            let (response, connection) = sent?;
             let held = Arc::clone(&slot);
             let response = response.map(|body| HeldBody { body: Box::pin(body), _held: held }.boxed_unsync());
             let connection = async move {

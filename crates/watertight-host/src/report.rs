@@ -10,7 +10,11 @@ use parking_lot::Mutex;
 use watertight_model::{
     app::{App, Component, ComponentId},
     event::{Denial, Event, EventSink, LogStream},
+    trace::SpanId,
 };
+use watertight_runtime::{CellCore, Recording, Traced};
+
+use crate::cell::HostCell;
 
 /// Denials that one cell reports, so that a guest cannot flood the log with new ones.
 const MAX_DENIALS: usize = 32;
@@ -23,12 +27,25 @@ pub(crate) struct Reporter {
     app: Arc<App>,
     component: ComponentId,
     events: Arc<dyn EventSink>,
+    traced: Option<Arc<Traced>>,
     denied: Mutex<Vec<String>>,
 }
 
 impl Reporter {
+    #[cfg(test)]
     pub(crate) fn new(app: Arc<App>, component: ComponentId, events: Arc<dyn EventSink>) -> Arc<Self> {
-        Arc::new(Self { app, component, events, denied: Mutex::new(Vec::new()) })
+        Arc::new(Self { app, component, events, traced: None, denied: Mutex::new(Vec::new()) })
+    }
+
+    /// Reports for a cell that the runtime has made.
+    pub(crate) fn of_cell(app: Arc<App>, component: ComponentId, core: &CellCore<HostCell>) -> Arc<Self> {
+        let (events, traced) = (Arc::clone(core.events()), core.traced().cloned());
+        Arc::new(Self { app, component, events, traced, denied: Mutex::new(Vec::new()) })
+    }
+
+    /// The span that the cell works in, and where that is taken down.
+    pub(crate) fn span(&self) -> Option<(Arc<Recording>, SpanId)> {
+        self.traced.as_ref()?.now()
     }
 
     /// Whose cell this is, with its grants and its budget.
@@ -50,7 +67,8 @@ impl Reporter {
 
     /// Reports a line that the guest wrote.
     pub(crate) fn log(&self, stream: LogStream, line: String) {
-        self.events.emit(Event::Log { component: self.component, stream, line });
+        let trace = self.span().map(|(recording, span)| recording.context(span));
+        self.events.emit(Event::Log { component: self.component, stream, line, trace });
     }
 }
 

@@ -32,17 +32,21 @@ pub trait Handler: Send + Sync + 'static {
     /// The body of its answers; `UnsyncBoxBody<Bytes, _>` does.
     type Body: Body<Data = Bytes, Error: Into<BodyError>> + Send + Unpin + 'static;
 
+    /// What it keeps with a request, from its answer to the access record.
+    type Note: Default + Send + Unpin + 'static;
+
     /// Answers one request. Runs in the connection's own task: it is dropped when the client goes away, and what it
     /// leaves to do after the answer's head belongs into the body or a task of the handler's.
     fn handle(
         &self,
         arrival: Arrival,
         request: Request<RequestBody>,
+        note: &mut Self::Note,
     ) -> impl Future<Output = Result<Response<Self::Body>, Refusal>> + Send;
 
     /// Told once for each request, when its answer is handed over, refused or broken off. Must not block.
-    fn settled(&self, access: &Access<'_>) {
-        let _ = access;
+    fn settled(&self, access: &Access<'_>, note: Self::Note) {
+        let _ = (access, note);
     }
 }
 
@@ -82,6 +86,8 @@ pub struct Access<'a> {
     pub duration: Duration,
     /// Whether the whole answer was handed to the connection.
     pub complete: bool,
+    /// Whether it came over TLS.
+    pub secure: bool,
 }
 
 impl From<&Access<'_>> for watertight_model::event::Request {
@@ -96,6 +102,7 @@ impl From<&Access<'_>> for watertight_model::event::Request {
             bytes_in: access.bytes_in,
             bytes_out: access.bytes_out,
             duration: access.duration,
+            trace: None,
         }
     }
 }
@@ -121,6 +128,7 @@ pub(crate) struct Exchange<H: Handler> {
     tally: Option<Arc<Tally>>,
     bytes_out: u64,
     complete: bool,
+    note: H::Note,
 }
 
 /// Answers one request: the service that hyper calls.
@@ -148,7 +156,7 @@ async fn respond<H: Handler>(peer: Arc<Peer<H>>, request: Request<Incoming>) -> 
     };
     exchange.route = Some(route);
     let arrival = Arrival { route, client: peer.client, secure: peer.secure, at: exchange.began };
-    match peer.shared.handler.handle(arrival, Request::from_parts(head, body)).await {
+    match peer.shared.handler.handle(arrival, Request::from_parts(head, body), &mut exchange.note).await {
         // Every 1xx would end the exchange for hyper; 101 would hand the connection over.
         Ok(response) if response.status().is_informational() => {
             exchange.refuse(Refusal::BadAnswer("a final status is needed"))
@@ -216,6 +224,7 @@ impl<H: Handler> Exchange<H> {
             tally: None,
             bytes_out: 0,
             complete: false,
+            note: H::Note::default(),
         }
     }
 
@@ -253,7 +262,8 @@ impl<H: Handler> Drop for Exchange<H> {
         let now = Instant::now();
         let unread = self.tally.as_ref().is_some_and(|tally| !tally.ended());
         self.peer.vitals.exchange_ended(now, unread);
-        self.peer.shared.handler.settled(&Access {
+        let note = std::mem::take(&mut self.note);
+        let access = Access {
             method: &self.method,
             uri: &self.uri,
             version: self.version,
@@ -264,7 +274,9 @@ impl<H: Handler> Drop for Exchange<H> {
             bytes_out: self.bytes_out,
             duration: now.saturating_duration_since(self.began),
             complete: self.complete,
-        });
+            secure: self.peer.secure,
+        };
+        self.peer.shared.handler.settled(&access, note);
     }
 }
 

@@ -10,6 +10,7 @@ use crate::{
     failure::FailureKind,
     fault::FaultKind,
     supervision::{Change, Subject},
+    trace::{Sampling, Trace, TraceContext, TraceId},
     usage::CellUsage,
 };
 
@@ -80,6 +81,9 @@ pub enum Event {
         stream: LogStream,
         /// One line, without its line end.
         line: String,
+        /// The span that it wrote it in, where somebody traces.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        trace: Option<TraceContext>,
     },
     /// What a cell wrote to its log beyond its budget was dropped: told once, when the cell is gone.
     LogCut {
@@ -92,6 +96,8 @@ pub enum Event {
     },
     /// A request was answered, or broken off: the access line.
     Request(Request),
+    /// What this process saw of a trace that is kept.
+    Trace(Box<Trace>),
     /// A worker process started, ended or was replaced.
     Worker {
         /// The worker's number, from 0.
@@ -284,6 +290,9 @@ pub struct Request {
     /// From the request's head to the answer's last byte.
     #[serde(rename = "duration_ns", serialize_with = "nanos")]
     pub duration: Duration,
+    /// The trace that it is part of, where somebody traces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceId>,
 }
 
 /// What happened to a worker.
@@ -354,6 +363,12 @@ fn nanos<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::
 pub trait EventSink: Send + Sync + 'static {
     /// Takes one event.
     fn emit(&self, event: Event);
+
+    /// Which traces it wants to be kept from the start, if it wants any. It is asked once, when an app is loaded: without an answer,
+    /// nothing is traced.
+    fn sampling(&self) -> Option<Sampling> {
+        None
+    }
 }
 
 /// A sink for nobody.

@@ -47,6 +47,7 @@ pub mod report;
 pub mod script;
 mod signature;
 pub mod supervision;
+pub mod trace;
 pub mod usage;
 pub mod value;
 mod version;

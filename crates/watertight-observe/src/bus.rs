@@ -14,7 +14,10 @@ use std::{
 };
 
 use parking_lot::{Condvar, Mutex};
-use watertight_model::event::{Event, EventSink, FaultsChange, ReloadEnd, WorkerChange};
+use watertight_model::{
+    event::{Event, EventSink, FaultsChange, ReloadEnd, WorkerChange},
+    trace::{Sampling, Span, SpanOf},
+};
 
 use crate::kind::{Interest, Kind};
 
@@ -41,17 +44,31 @@ pub trait Sink: Send + 'static {
     /// Which kinds it wants; it gets no others, except [`Event::Dropped`].
     fn interest(&self) -> Interest;
 
+    /// Which traces it wants to be kept from the start, if it wants any.
+    fn sampling(&self) -> Option<Sampling> {
+        None
+    }
+
     /// Takes one event.
     fn take(&mut self, record: &Record);
 
     /// Nothing more comes for now: what was gathered should go out.
     fn flush(&mut self) {}
+
+    /// When it wants to be flushed although nothing came.
+    fn wake(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Nothing more comes at all.
+    fn finish(&mut self) {}
 }
 
 /// Hands events to sinks.
 #[derive(Default)]
 pub struct Bus {
     interest: Interest,
+    sampling: Option<Sampling>,
     queues: Vec<(Interest, Arc<Queue>)>,
 }
 
@@ -88,7 +105,7 @@ impl Bus {
     /// # Errors
     /// When no thread can be started.
     pub fn add(&mut self, name: &str, mut sink: impl Sink) -> io::Result<()> {
-        let interest = sink.interest();
+        let (interest, sampling) = (sink.interest(), sink.sampling());
         let queue = Arc::new(Queue::default());
         let feed = Arc::clone(&queue);
         std::thread::Builder::new().name(format!("events-{name}")).spawn(move || {
@@ -97,6 +114,7 @@ impl Bus {
             ended.0.run(&mut sink);
         })?;
         self.interest = self.interest.and(interest);
+        self.sampling = self.sampling.max(sampling);
         self.queues.push((interest, queue));
         Ok(())
     }
@@ -128,6 +146,10 @@ impl EventSink for Bus {
             wanting.for_each(|queue| queue.push(record.clone()));
             last.push(record);
         }
+    }
+
+    fn sampling(&self) -> Option<Sampling> {
+        self.sampling
     }
 }
 
@@ -167,7 +189,7 @@ impl Queue {
 
     fn run(&self, sink: &mut impl Sink) {
         let mut batch = VecDeque::new();
-        while let Some(dropped) = self.take_all(&mut batch) {
+        while let Some(dropped) = self.take_all(&mut batch, sink.wake()) {
             for record in batch.drain(..) {
                 sink.take(&record);
             }
@@ -176,17 +198,25 @@ impl Queue {
             }
             sink.flush();
         }
+        sink.finish();
     }
 
-    /// Waits for events, and takes all there are; says how many were dropped since. `None` at the end.
-    fn take_all(&self, batch: &mut VecDeque<Record>) -> Option<u64> {
+    /// Waits for events, but not longer than until then, and takes all there are; says how many were dropped since. `None` at the end.
+    fn take_all(&self, batch: &mut VecDeque<Record>, until: Option<Instant>) -> Option<u64> {
         let mut state = self.state.lock();
         while state.waiting.is_empty() && state.dropped == 0 {
             if state.closed {
                 return None;
             }
             state.idle = true;
-            self.came.wait(&mut state);
+            match until {
+                None => self.came.wait(&mut state),
+                Some(until) if self.came.wait_until(&mut state, until).timed_out() => {
+                    state.idle = false;
+                    return Some(std::mem::take(&mut state.dropped));
+                }
+                Some(_) => {}
+            }
         }
         state.idle = false;
         if !state.closed {
@@ -222,6 +252,7 @@ fn weight(record: &Record) -> usize {
         Event::Denied { denial, .. } => denial.attempt.len() + denial.remedy.len(),
         Event::Log { line, .. } => line.len(),
         Event::Request(request) => request.method.len() + request.path.len(),
+        Event::Trace(trace) => size_of_val(trace.spans.as_slice()) + trace.spans.iter().map(texts).sum::<usize>(),
         Event::Reload(ReloadEnd::Failed { why }) => why.len(),
         Event::Worker { change: WorkerChange::Ended { how, .. }, .. } => how.len(),
         Event::Faults(FaultsChange::Set { rules, .. }) => rules.iter().map(String::len).sum(),
@@ -239,6 +270,15 @@ fn weight(record: &Record) -> usize {
         | Event::Dropped { .. } => 0,
     };
     size_of::<Record>() + text
+}
+
+/// The text in a span.
+fn texts(span: &Span) -> usize {
+    match &span.of {
+        SpanOf::Request { request, .. } => request.method.len() + request.path.len(),
+        SpanOf::Sent(sent) => sent.method.len() + sent.url.len(),
+        SpanOf::Root(_) | SpanOf::Call(_) => 0,
+    }
 }
 
 #[cfg(test)]
@@ -280,7 +320,7 @@ mod tests {
     }
 
     fn line(length: usize) -> Event {
-        Event::Log { component: ComponentId(0), stream: LogStream::Stdout, line: "x".repeat(length) }
+        Event::Log { component: ComponentId(0), stream: LogStream::Stdout, line: "x".repeat(length), trace: None }
     }
 
     fn waiting(bus: &Bus) -> (usize, usize) {

@@ -143,6 +143,7 @@ impl<W: Write + Send + 'static> HumanLog<W> {
             | Event::LogCut { .. }
             | Event::Supervised { .. }
             | Event::Request(_)
+            | Event::Trace(_)
             | Event::Worker { .. }
             | Event::Reload(_)
             | Event::Faults(_)
@@ -235,7 +236,7 @@ impl Line<'_> {
         self.time(record.at)?;
         match &record.event {
             Event::Request(request) => self.request(request),
-            Event::Log { component, stream, line } => self.log(*component, *stream, line),
+            Event::Log { component, stream, line, trace: _ } => self.log(*component, *stream, line),
             Event::Failure(failure) => self.failure(failure),
             Event::Postmortem(postmortem) => self.postmortem(postmortem),
             Event::Denied { component, denial } => self.denied(*component, denial),
@@ -290,6 +291,11 @@ impl Line<'_> {
             Event::Faults(FaultsChange::Over) => write!(self.text, "faults are injected no more: their time is over"),
             Event::Supervised { of, change } => supervised::write(self, *of, *change),
             Event::Breaker { edge, state } => self.breaker(*edge, *state),
+            Event::Trace(trace) => {
+                write!(self.text, "trace {}", trace.id)?;
+                let failed = trace.spans.iter().filter(|span| span.of.failed()).count();
+                self.toned(Tone::Dim, format_args!(", {} spans, {failed} failed", trace.spans.len()))
+            }
             Event::Dropped { count } => {
                 self.toned(Tone::Odd, format_args!("{count} events are missing here: this log is read too slowly"))
             }

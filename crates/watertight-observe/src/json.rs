@@ -3,6 +3,7 @@
 //! Every line has `time` (RFC 3339, UTC), `pid` (cells and call trees are numbered within a process) and `event`;
 //! durations are whole nanoseconds. Keys are only ever added.
 
+mod spans;
 mod supervised;
 
 use std::{io::Write, sync::Arc};
@@ -164,11 +165,16 @@ impl Named<'_> {
                 map.serialize_entry("attempt", &denial.attempt)?;
                 map.serialize_entry("remedy", &denial.remedy)
             }
-            Event::Log { component, stream, line } => {
+            Event::Log { component, stream, line, trace } => {
                 map.serialize_entry("event", "log")?;
                 map.serialize_entry("component", names.component(*component))?;
                 map.serialize_entry("stream", stream)?;
-                map.serialize_entry("line", line)
+                map.serialize_entry("line", line)?;
+                if let Some(trace) = trace {
+                    map.serialize_entry("trace", &trace.trace)?;
+                    map.serialize_entry("span", &trace.span)?;
+                }
+                Ok(())
             }
             Event::Request(request) => {
                 map.serialize_entry("event", "request")?;
@@ -180,8 +186,13 @@ impl Named<'_> {
                 map.serialize_entry("route", &request.route.map(|route| names.route(route)))?;
                 map.serialize_entry("bytes_in", &request.bytes_in)?;
                 map.serialize_entry("bytes_out", &request.bytes_out)?;
-                map.serialize_entry("duration_ns", &nanos(request.duration))
+                map.serialize_entry("duration_ns", &nanos(request.duration))?;
+                if let Some(trace) = request.trace {
+                    map.serialize_entry("trace", &trace)?;
+                }
+                Ok(())
             }
+            Event::Trace(trace) => spans::serialize(map, names, trace),
             Event::Worker { worker, change } => {
                 map.serialize_entry("event", "worker")?;
                 map.serialize_entry("worker", worker)?;

@@ -36,6 +36,8 @@ pub enum Kind {
     LogCut,
     /// An HTTP exchange.
     Request,
+    /// A trace.
+    Trace,
     /// A worker process, or all of them: reloads, faults that are set.
     Worker,
     /// A resident started, stopped or was replaced, without a failure.
@@ -50,7 +52,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Call,
         Self::CallFailed,
         Self::Root,
@@ -65,6 +67,7 @@ impl Kind {
         Self::Log,
         Self::LogCut,
         Self::Request,
+        Self::Trace,
         Self::Worker,
         Self::Resident,
         Self::ResidentFailed,
@@ -92,6 +95,7 @@ impl Kind {
             Event::Log { .. } => Self::Log,
             Event::LogCut { .. } => Self::LogCut,
             Event::Request(_) => Self::Request,
+            Event::Trace(_) => Self::Trace,
             Event::Worker { .. } | Event::Reload(_) | Event::Faults(_) => Self::Worker,
             Event::Supervised { change, .. } => match change {
                 Change::Started

@@ -5,7 +5,8 @@
 //!
 //! ```text
 //! node ── emit ──▶ Bus ──▶ queue ──▶ thread ──▶ HumanLog ──▶ stderr
-//!                   └────▶ queue ──▶ thread ──▶ JsonLines ─▶ stdout
+//!                   ├────▶ queue ──▶ thread ──▶ JsonLines ─▶ stdout
+//!                   └────▶ queue ──▶ thread ──▶ Otlp ──────▶ a collector
 //! ```
 
 mod bus;
@@ -16,7 +17,9 @@ mod json;
 mod kind;
 mod latency;
 mod lines;
+mod metric;
 mod names;
+pub mod otlp;
 mod tally;
 mod timestamp;
 
@@ -27,6 +30,8 @@ pub use self::{
     json::JsonLines,
     kind::{Interest, Kind},
     latency::{LATENCY_BOUNDS, Latency},
+    metric::{Metric, MetricKind, MetricPoint, MetricValue},
+    otlp::{MetricsExporter, Otlp, OtlpConfig, OtlpError, otlp_counts},
     tally::{ComponentCounts, OutcomeCounts, RequestCounts, Tally},
     timestamp::Timestamp,
 };

@@ -16,6 +16,7 @@ use watertight_model::{
     breaker::BreakerState,
     event::{CellEnd, Event, EventSink, Outcome, Request},
     failure::FailureKind,
+    trace::Sampling,
 };
 
 use crate::latency::{Histogram, Latency};
@@ -225,6 +226,7 @@ impl Tally {
             }
             Event::Log { .. }
             | Event::LogCut { .. }
+            | Event::Trace(_)
             | Event::Worker { .. }
             | Event::Reload(_)
             | Event::Faults(_)
@@ -245,6 +247,10 @@ impl EventSink for Tally {
     fn emit(&self, event: Event) {
         self.count(&event);
         self.next.emit(event);
+    }
+
+    fn sampling(&self) -> Option<Sampling> {
+        self.next.sampling()
     }
 }
 

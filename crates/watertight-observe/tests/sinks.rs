@@ -22,6 +22,7 @@ use watertight_model::{
     fault::FaultKind,
     grant::Grants,
     supervision::{Change, End, GroupId, Intensity, Residence, Subject, Supervision, Wear},
+    trace::{Sent, Span, SpanId, SpanOf, Trace, TraceContext, TraceId},
     usage::CellUsage,
 };
 use watertight_observe::{Detail, HumanLog, HumanStyle, Interest, JsonLines, Kind, Record, Sink};
@@ -113,9 +114,10 @@ fn events() -> Vec<Event> {
             bytes_in: 0,
             bytes_out: 1_300_000,
             duration: Duration::from_micros(3210),
+            trace: None,
         })
     };
-    let log = |stream, line: &str| Event::Log { component: ComponentId(1), stream, line: line.to_owned() };
+    let log = |stream, line: &str| Event::Log { component: ComponentId(1), stream, line: line.to_owned(), trace: None };
     let (cell, component) = (CellId(3), ComponentId(1));
     let usage = CellUsage {
         cpu: Duration::from_micros(1234),
@@ -184,6 +186,13 @@ fn events() -> Vec<Event> {
         request(404, "/missing"),
         request(500, "/broken"),
         request(0, "/left"),
+        Event::Log {
+            component,
+            stream: LogStream::Stdout,
+            line: "within a trace".to_owned(),
+            trace: Some(TraceContext { trace: TraceId(0xabc), span: SpanId(0xdef), sampled: true }),
+        },
+        trace(),
         Event::Worker { worker: 1, change: WorkerChange::Started { pid: 4242 } },
         Event::Worker {
             worker: 1,
@@ -215,6 +224,48 @@ fn events() -> Vec<Event> {
         // No sink stops at an index that the app does not have.
         Event::CellStarted { cell, component: ComponentId(99) },
     ]
+}
+
+/// A request that entered a component, which called another and sent a request.
+fn trace() -> Event {
+    let duration = Duration::from_micros(412);
+    let request = Request {
+        method: "GET".to_owned(),
+        path: "/docs?q=1".to_owned(),
+        status: 502,
+        version: "HTTP/1.1",
+        client: [127, 0, 0, 1].into(),
+        route: Some(0),
+        bytes_in: 0,
+        bytes_out: 13,
+        duration,
+        trace: Some(TraceId(0xabc)),
+    };
+    let root = Root { tree: TreeId(7), component: ComponentId(0), duration, outcome: Outcome::Ok, injected: None };
+    let call = Call {
+        tree: TreeId(7),
+        edge: EdgeId(0),
+        function: FunctionId(0),
+        duration,
+        bytes_in: 12,
+        bytes_out: 0,
+        outcome: Outcome::Failed(FailureKind::Trap),
+        injected: None,
+        attempts: 1,
+        fallback: None,
+        seen: Seen::Error,
+    };
+    let (component, method) = (ComponentId(1), "POST".to_owned());
+    let sent = Sent { component, method, url: "http://127.0.0.1:9/x".to_owned(), status: None, duration };
+    let of = [SpanOf::Request { request, secure: false }, SpanOf::Root(root), SpanOf::Call(call), SpanOf::Sent(sent)];
+    let spans = of.into_iter().zip(1..).map(|(of, id)| Span {
+        id: SpanId(id),
+        parent: Some(SpanId(id - 1)).filter(|parent| parent.0 > 0),
+        began_ns: 1_770_091_445_006_000_000 + id,
+        of,
+    });
+    let spans = spans.collect();
+    Event::Trace(Box::new(Trace { id: TraceId(0xabc), state: None, sampled: false, spans, lost: 3 }))
 }
 
 /// What a sink writes into this comes out of the channel.

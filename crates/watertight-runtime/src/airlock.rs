@@ -23,6 +23,7 @@ use watertight_model::{
     failure::CallError,
     fault::FaultKind,
     supervision::Chance,
+    trace::SpanId,
 };
 
 pub(crate) use self::guard::Guard;
@@ -87,6 +88,7 @@ impl Airlock {
         tree: &Arc<Tree<T>>,
         arguments: Frame,
         deadline: Moment,
+        span: Option<SpanId>,
     ) -> Passed {
         let mut arguments = arguments;
         let (mut tries, mut attempts, mut injected) = (0, 0, None);
@@ -95,7 +97,7 @@ impl Airlock {
             let until = share(callee, deadline, later + 1);
             let next = if later > 0 { arguments.again() } else { None };
             tries += 1;
-            let attempt = self.attempt(callee, caller, tree, arguments, until, &mut attempts).await;
+            let attempt = self.attempt(callee, caller, tree, arguments, (until, span), &mut attempts).await;
             injected = attempt.injected.or(injected);
             let passed = Passed { attempts, injected, ..Passed::once(attempt) };
             let (Some(next), Err(error)) = (next, &passed.result) else { return passed };
@@ -108,7 +110,7 @@ impl Airlock {
             None => failed,
             Some(fallback) => {
                 let until = share(fallback, deadline, 1);
-                failed.or(fallback.call(caller, tree, arguments, until, Moment::latest()).await)
+                failed.or(fallback.call(caller, tree, arguments, until, Moment::latest(), span).await)
             }
         }
     }
@@ -120,12 +122,12 @@ impl Airlock {
         caller: &mut impl StoreAccess<T>,
         tree: &Arc<Tree<T>>,
         mut arguments: Frame,
-        deadline: Moment,
+        (deadline, span): (Moment, Option<SpanId>),
         attempts: &mut u32,
     ) -> Attempt {
         let Some(guard) = &self.guard else {
             *attempts += 1;
-            return callee.call(caller, tree, arguments, deadline, Moment::latest()).await;
+            return callee.call(caller, tree, arguments, deadline, Moment::latest(), span).await;
         };
         let through = match guard.admit(tree.app.events(), deadline).await {
             Ok(through) => through,
@@ -135,7 +137,7 @@ impl Airlock {
             }
         };
         *attempts += 1;
-        let attempt = callee.call(caller, tree, arguments, deadline, Moment::now()).await;
+        let attempt = callee.call(caller, tree, arguments, deadline, Moment::now(), span).await;
         through.settle(&attempt.result);
         attempt
     }

@@ -18,6 +18,7 @@ use watertight_model::{
     fault::FaultPlan,
     health::ComponentHealth,
     supervision::Scope,
+    trace::{SpanId, TraceContext},
     usage::{ComponentUsage, Usage},
 };
 
@@ -38,6 +39,8 @@ use crate::{
     resident::Residents,
     root::Root,
     supervise::Office,
+    tap::Taps,
+    trace::{Recording, Tracing},
 };
 
 /// Components of one app, assembled and compiled, with the pools they need. Nothing runs yet.
@@ -66,6 +69,9 @@ pub(crate) struct LoadedApp<T: CellData> {
     host: Arc<dyn Host<T>>,
     events: Arc<dyn EventSink>,
     faults: Faults,
+    tracing: Option<Tracing>,
+    taps: Taps,
+    types: Arc<Types>,
     /// Who keeps the residents of this process, and who those that the node has once.
     offices: [Office; 2],
     /// Residents whose resources a call tree may hold.
@@ -210,12 +216,12 @@ impl CompiledApp {
             components.iter().for_each(forget_plans);
         }
         let components = linked?;
-        let model = Arc::clone(&self.app);
+        let (model, crossing) = (Arc::clone(&self.app), Arc::new(crossing));
         let binds = |spec: &&model::Component| spec.is_resident() && components[spec.id.0 as usize].hands_out;
         let binding = model.components.iter().filter(binds).map(|spec| spec.id).collect();
         let archive = self.morgue.as_ref().map(|morgue| {
             let (bytes, hashes) = (Arc::clone(&self.bytes), Arc::clone(&self.hashes));
-            Archive::new(Arc::clone(morgue), Arc::clone(&model), bytes, hashes, crossing)
+            Archive::new(Arc::clone(morgue), Arc::clone(&model), bytes, hashes, Arc::clone(&crossing))
         });
         let gate = |limit: model::Limit| Gate::new(limit.concurrency, limit.queue);
         let routes = self.app.http.iter().map(|route| route.limit.map(gate)).collect();
@@ -225,6 +231,9 @@ impl CompiledApp {
             routes,
             engines,
             host,
+            tracing: Tracing::wanted(&events),
+            taps: Taps::default(),
+            types: crossing,
             events,
             faults: Faults::default(),
             offices,
@@ -389,15 +398,31 @@ impl<T: CellData> RunningApp<T> {
     /// # Errors
     /// When the component's queue is full, its deadline passes while waiting, or no cell can be made.
     pub async fn enter(&self, component: ComponentId) -> Result<Root<T>, CallError> {
-        Root::enter(&self.0, component, None).await
+        Root::enter(&self.0, component, None, None).await
     }
 
-    /// Enters the app by one of its routes, which may have a limit of its own.
+    /// Enters the app by one of its routes, which may have a limit of its own. What happens is taken down in `recording`, within a span.
     ///
     /// # Errors
     /// As for [`RunningApp::enter`].
-    pub async fn enter_by(&self, route: usize) -> Result<Root<T>, CallError> {
-        Root::enter(&self.0, self.app().http[route].component, Some(route)).await
+    pub async fn enter_by(
+        &self,
+        route: usize,
+        recording: Option<(Arc<Recording>, SpanId)>,
+    ) -> Result<Root<T>, CallError> {
+        Root::enter(&self.0, self.app().http[route].component, Some(route), recording).await
+    }
+
+    /// Begins to take down what comes of a request that is part of a trace, or begins one; `None` where nobody traces.
+    #[must_use]
+    pub fn record(&self, from: Option<TraceContext>, state: Option<&str>) -> Option<Arc<Recording>> {
+        if self.is_traced() { self.0.record(from, state) } else { None }
+    }
+
+    /// Whether anybody traces.
+    #[must_use]
+    pub fn is_traced(&self) -> bool {
+        self.0.is_traced()
     }
 
     /// The checked app.
@@ -561,6 +586,28 @@ impl<T: CellData> LoadedApp<T> {
 
     pub(crate) fn faults(&self) -> &Faults {
         &self.faults
+    }
+
+    pub(crate) fn is_traced(&self) -> bool {
+        self.tracing.is_some()
+    }
+
+    /// Begins to take down a call tree, where somebody traces.
+    pub(crate) fn record(&self, from: Option<TraceContext>, state: Option<&str>) -> Option<Arc<Recording>> {
+        match &self.tracing {
+            Some(tracing) => Some(tracing.record(from, state, &self.events)),
+            // Who looks at calls wants to know what they are part of.
+            None => self.taps.any().then(|| Recording::of_ids(&self.events)),
+        }
+    }
+
+    pub(crate) fn taps(&self) -> &Taps {
+        &self.taps
+    }
+
+    /// The types of the functions that cross.
+    pub(crate) fn types(&self) -> &Types {
+        &self.types
     }
 
     pub(crate) fn office(&self, scope: Scope) -> &Office {

@@ -17,7 +17,7 @@ use futures_util::{FutureExt as _, future::BoxFuture};
 use slab::Slab;
 use wasmtime::{
     Store, UpdateDeadline,
-    component::{Accessor, Instance, ResourceAny},
+    component::{Accessor, GuestTaskId, Instance, ResourceAny},
 };
 use watertight_model::{
     app::{App, Component, ComponentId, Lifetime},
@@ -25,6 +25,7 @@ use watertight_model::{
     failure::{CallError, FailureKind},
     fault::FaultKind,
     supervision::End,
+    trace::SpanId,
 };
 
 use crate::{
@@ -40,6 +41,7 @@ use crate::{
     meter::{self, CpuAccount, Metered},
     postmortem::{Body, CallTree},
     slice::{self, Slice},
+    trace::Traced,
     tree::Tree,
 };
 
@@ -71,6 +73,12 @@ pub struct CellCore<T: CellData> {
     pub(crate) sabotage: Option<Sabotage>,
     /// The fault that was injected into the call that runs.
     pub(crate) injected: Option<FaultKind>,
+    /// The span that it works in, where that is recorded.
+    span: SpanId,
+    /// The spans of calls in flight, where it may have several.
+    tasks: Vec<(GuestTaskId, SpanId)>,
+    /// For those who have no hold of the store; none where nobody traces.
+    traced: Option<Arc<Traced>>,
 }
 
 /// Denials that one cell reports, so that a guest cannot flood the log with new ones.
@@ -103,7 +111,7 @@ const MAX_RUN: Duration = Duration::from_secs(365 * 24 * 3600);
 static NEXT_CELL: AtomicU64 = AtomicU64::new(1);
 
 impl<T: CellData> CellCore<T> {
-    pub(crate) fn new(component: &Component, events: Arc<dyn EventSink>) -> Self {
+    pub(crate) fn new(component: &Component, events: Arc<dyn EventSink>, traced: bool) -> Self {
         let account = Account::new(component);
         Self {
             id: CellId(NEXT_CELL.fetch_add(1, Ordering::Relaxed)),
@@ -125,6 +133,9 @@ impl<T: CellData> CellCore<T> {
             denied: Vec::new(),
             sabotage: None,
             injected: None,
+            span: SpanId(0),
+            tasks: Vec::new(),
+            traced: traced.then(Arc::default),
         }
     }
 
@@ -156,13 +167,58 @@ impl<T: CellData> CellCore<T> {
 
     /// Reports a line that the guest wrote.
     pub fn log(&self, stream: LogStream, line: String) {
-        self.events.emit(Event::Log { component: self.component, stream, line });
+        let now = self.traced.as_ref().and_then(|traced| traced.now());
+        let trace = now.map(|(recording, span)| recording.context(span));
+        self.events.emit(Event::Log { component: self.component, stream, line, trace });
     }
 
     /// What the cell holds and has spent.
     #[must_use]
     pub fn account(&self) -> &Arc<Account> {
         &self.account
+    }
+
+    /// Which span it works in at any time; `None` where nobody traces.
+    #[must_use]
+    pub fn traced(&self) -> Option<&Arc<Traced>> {
+        self.traced.as_ref()
+    }
+
+    pub(crate) fn span(&self) -> SpanId {
+        self.span
+    }
+
+    /// Whether it has several calls in flight.
+    pub(crate) fn has_tasks_apart(&self) -> bool {
+        self.tasks.len() > 1
+    }
+
+    /// The span of one of its calls in flight.
+    pub(crate) fn span_of(&self, task: GuestTaskId) -> Option<SpanId> {
+        self.tasks.iter().find(|(other, _)| *other == task).map(|(_, span)| *span)
+    }
+
+    /// Works in this span from now on.
+    fn works_in(&mut self, span: SpanId) {
+        self.span = span;
+        if let (Some(traced), Some((recording, _))) =
+            (&self.traced, self.tree.as_ref().and_then(|tree| tree.recording.as_ref()))
+        {
+            traced.set(recording, span);
+        }
+    }
+
+    /// Makes a call, maybe beside others.
+    pub(crate) fn began_task(&mut self, task: GuestTaskId, span: SpanId) {
+        self.tasks.push((task, span));
+        self.works_in(span);
+    }
+
+    pub(crate) fn ended_task(&mut self, task: GuestTaskId) {
+        self.tasks.retain(|(other, _)| *other != task);
+        if let Some((_, span)) = self.tasks.last() {
+            self.works_in(*span);
+        }
     }
 
     /// Where this cell's events go.
@@ -262,7 +318,7 @@ impl<T: CellData> Cell<T> {
     ) -> Result<Box<Self>, CallError> {
         let loaded = app.component(component);
         let spec = app.spec(component);
-        let mut core = CellCore::new(spec, Arc::clone(app.events()));
+        let mut core = CellCore::new(spec, Arc::clone(app.events()), app.is_traced());
         core.deadline = deadline;
         let (id, cpu, account) = (core.id, Arc::clone(&core.cpu), Arc::clone(&core.account));
         let cut = core.cut.clone();
@@ -338,13 +394,27 @@ impl<T: CellData> Cell<T> {
     /// Gives the cell to a call tree until [`Cell::leave`].
     pub(crate) fn join(&mut self, tree: Arc<Tree<T>>, deadline: Moment) {
         let core = self.store.data_mut().core_mut();
+        let span = tree.recording.as_ref().map(|(_, span)| *span);
         core.tree = Some(tree);
         core.deadline = deadline;
+        if let Some(span) = span {
+            core.works_in(span);
+        }
+    }
+
+    /// Works in this span from now on.
+    pub(crate) fn works_in(&mut self, span: SpanId) {
+        self.store.data_mut().core_mut().works_in(span);
     }
 
     /// Takes the cell out of its call tree.
     pub(crate) fn leave(&mut self) {
-        self.store.data_mut().core_mut().tree = None;
+        let core = self.store.data_mut().core_mut();
+        core.tree = None;
+        if let Some(traced) = &core.traced {
+            core.tasks.clear();
+            traced.clear();
+        }
     }
 
     /// Gives it up in the middle of a call, whose caller has gone: it may not be entered again.

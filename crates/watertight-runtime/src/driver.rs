@@ -19,6 +19,7 @@ use watertight_model::{
     event::CellId,
     failure::{CallError, FailureKind},
     supervision::{End, Run},
+    trace::SpanId,
 };
 
 use crate::{
@@ -75,7 +76,8 @@ impl Found {
 
 /// What a driver is asked to do.
 pub(crate) enum Work {
-    Call(ExportedFunction, Frame, Option<Sabotage>),
+    /// The span is the crossing's.
+    Call(ExportedFunction, Frame, Option<Sabotage>, Option<SpanId>),
     Drop(ResourceAny),
     /// Let a root call have the cell.
     Lend,
@@ -294,9 +296,9 @@ async fn serve<T: CellData>(
             let _ = job.done.send(Answer::dropped());
             dropped.map(|()| Ran::Out)
         }
-        Work::Call(function, arguments, sabotage) => {
+        Work::Call(function, arguments, sabotage, span) => {
             let Job { deadline, done, found, .. } = job;
-            let first = Call { function, arguments, sabotage, deadline, done, found };
+            let first = Call { function, arguments, sabotage, span, deadline, done, found };
             let calls = cell.run_concurrent(async |accessor| run_calls(accessor, first, &tree, queue).await);
             // From out here: while a guest spins, nothing inside is asked.
             tokio::select! {
@@ -359,6 +361,7 @@ struct Call {
     function: ExportedFunction,
     arguments: Frame,
     sabotage: Option<Sabotage>,
+    span: Option<SpanId>,
     deadline: Moment,
     done: oneshot::Sender<Answer>,
     found: Found,
@@ -382,10 +385,10 @@ async fn run_calls<T: CellData>(
             biased;
             Some(ended) = running.next(), if !running.is_empty() => ended?,
             job = queue.incoming.recv(), if open => match job {
-                Some(Job { tree: of, deadline, work: Work::Call(function, arguments, sabotage), done, found, .. }) if std::ptr::eq(of.as_ptr(), Arc::as_ptr(tree)) => {
+                Some(Job { tree: of, deadline, work: Work::Call(function, arguments, sabotage, span), done, found, .. }) if std::ptr::eq(of.as_ptr(), Arc::as_ptr(tree)) => {
                     last_deadline = last_deadline.max(deadline);
                     accessor.with(|mut access| access.data_mut().core_mut().deadline = last_deadline);
-                    running.push(run_call(accessor, tree, Call { function, arguments, sabotage, deadline, done, found }));
+                    running.push(run_call(accessor, tree, Call { function, arguments, sabotage, span, deadline, done, found }));
                 }
                 Some(Job { tree, deadline, work: work @ Work::Drop(_), done, .. }) => {
                     // Who drops a handle may be the one that these calls wait for, and must not wait for them.
@@ -407,8 +410,8 @@ async fn run_calls<T: CellData>(
 /// Runs one call. An error of the guest breaks the whole cell, and the caller learns from the obituary; what is wrong with handles
 /// fails the call alone.
 async fn run_call<T: CellData>(accessor: &Accessor<T>, tree: &Tree<T>, running: Call) -> wasmtime::Result<()> {
-    let Call { function, arguments, sabotage, deadline, done, found } = running;
-    let called = meter::until(call(accessor, &function, arguments, sabotage, found), deadline).await;
+    let Call { function, arguments, sabotage, span, deadline, done, found } = running;
+    let called = meter::until(call(accessor, &function, arguments, sabotage, span, found), deadline).await;
     let Called { results, back } =
         called.unwrap_or_else(|| Called::broken(Interrupted { kind: FailureKind::Deadline }.into()));
     let results = results?.map_err(|kind| {
@@ -436,6 +439,7 @@ async fn call<T: CellData>(
     function: &ExportedFunction,
     mut arguments: Frame,
     sabotage: Option<Sabotage>,
+    span: Option<SpanId>,
     found: Found,
 ) -> Called {
     let mut store = accessor;
@@ -455,7 +459,7 @@ async fn call<T: CellData>(
         accessor.with(|mut access| access.data_mut().core_mut().lent.insert(lent))
     });
     let called = match struck {
-        Ok(()) => function.call_concurrent(accessor, instance, arguments).await.and_then(|mut results| {
+        Ok(()) => function.call_concurrent(accessor, instance, arguments, span).await.and_then(|mut results| {
             let account = accessor.with(|mut access| Arc::clone(access.data_mut().core().account()));
             results.charge(&account)?;
             accessor.with(|mut access| access.data_mut().core_mut().injected = None);

@@ -14,6 +14,7 @@ use futures_util::future::BoxFuture;
 use watertight_model::{
     app::ComponentId,
     failure::{CallError, FailureKind},
+    trace::{SpanId, TraceContext},
 };
 
 use crate::{
@@ -27,7 +28,7 @@ use crate::{
     membrane::{self, ExportedFunction, Frame, Malformed},
     root::late,
     supervise::Office,
-    tree::{Errand, Tree},
+    tree::{self, Tree},
 };
 
 /// A call on its way to another process.
@@ -41,6 +42,8 @@ pub struct FarCall {
     pub remaining: Duration,
     /// What a drill does to it: see [`FarCall::sabotage`].
     pub sabotage: u8,
+    /// The trace that it is part of, where somebody traces.
+    pub trace: Option<TraceContext>,
     /// Its arguments.
     pub arguments: Vec<u8>,
 }
@@ -90,16 +93,23 @@ impl FarCall {
     }
 }
 
+/// What a call that goes away is about.
+pub(crate) struct Errand {
+    pub(crate) component: ComponentId,
+    pub(crate) sabotage: Option<Sabotage>,
+    pub(crate) span: Option<SpanId>,
+    pub(crate) deadline: Moment,
+}
+
 /// Takes a call to where its component is: packed arguments out, results in.
 pub(crate) async fn carry<T: CellData>(
     ferry: &Arc<dyn Ferry>,
     tree: &Tree<T>,
-    component: ComponentId,
     function: &ExportedFunction,
-    sabotage: Option<Sabotage>,
+    errand: Errand,
     mut arguments: Frame,
-    deadline: Moment,
 ) -> Done {
+    let Errand { component, sabotage, span, deadline } = errand;
     let spec = tree.app.spec(component);
     let failed = |kind| Done::failed(failure::budget(kind, spec));
     let Some(crossing) = &function.crossing else { return failed(FailureKind::Host) };
@@ -108,6 +118,7 @@ pub(crate) async fn carry<T: CellData>(
         function: u32::try_from(function.slot).unwrap_or(u32::MAX),
         remaining: deadline.since(Moment::now()),
         sabotage: FarCall::coded(sabotage),
+        trace: span.and_then(|span| tree.recording.as_ref().map(|(recording, _)| recording.context(span))),
         arguments: arguments.take_bytes(),
     };
     let carried = crate::meter::until(ferry.carry(call), deadline.plus(crate::driver::GRACE)).await;
@@ -141,7 +152,7 @@ impl<T: CellData> RunningApp<T> {
 }
 
 async fn receive<T: CellData>(app: Arc<LoadedApp<T>>, call: FarCall) -> Result<Vec<u8>, ReceiveError> {
-    let FarCall { component, function, remaining, sabotage, arguments } = call;
+    let FarCall { component, function, remaining, sabotage, trace, arguments } = call;
     let hostile = ReceiveError::Hostile;
     let model = app.model();
     let spec = model.components.get(component.0 as usize).filter(|spec| spec.is_for_the_node());
@@ -156,17 +167,20 @@ async fn receive<T: CellData>(app: Arc<LoadedApp<T>>, call: FarCall) -> Result<V
     let deadline = Moment::now().plus(remaining.min(spec.budget.deadline));
     Office::begin(&app);
     let busy = app.engines().busy();
-    let tree = Tree::new(Arc::clone(&app), component);
+    // Its spans are part of the crossing's, which the other process tells of.
+    let recording = trace.and_then(|from| Some((app.record(Some(from), None)?, from.span)));
+    let tree = Tree::new(Arc::clone(&app), component, recording);
     let _ended = Ended(Arc::clone(&tree));
     let making = Demotable::new(Arc::clone(&tree.slice), deadline, {
         let tree = Arc::clone(&tree);
         async move {
             let _busy = busy;
-            let mut callee = tree.callee_here(component, Errand::default(), deadline).await?;
+            let mut callee = tree.callee_here(component, tree::Errand::default(), deadline).await?;
             if let Some(sabotage) = sabotage {
                 callee.sabotage(sabotage);
             }
-            callee.call(&export, arguments, deadline, Moment::now()).await.results
+            let span = trace.map(|from| from.span);
+            callee.call(&export, arguments, deadline, Moment::now(), span).await.results
         }
     });
     Ok(making.await.unwrap_or_else(|| late(&tree)).map(|mut results| results.take_bytes())?)

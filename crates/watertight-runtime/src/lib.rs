@@ -34,6 +34,8 @@ mod resident;
 mod root;
 mod slice;
 mod supervise;
+mod tap;
+mod trace;
 mod tree;
 
 pub use account::{Account, Charge, Holdings};
@@ -49,5 +51,7 @@ pub use membrane::{CallFailed, EdgeError, Uncarried};
 pub use pool::{MAPPINGS_PER_CELL, MachineLimits, PoolError, PoolPlan, Share};
 pub use postmortem::{CORE_FILE, Morgue, Postmortem, Remains};
 pub use root::Root;
+pub use tap::{About, Catch, TapFilter, Tapped, TappedCall, TooManyTaps};
+pub use trace::{Recording, Traced};
 /// Values and types of exports, for those who call them by name.
 pub use wasmtime::component::{Val, types};

@@ -37,6 +37,7 @@ use watertight_model::{
     event::{Call, Event},
     failure::{CallError, FailureKind},
     fault::{Fault, FaultKind, Stream},
+    trace::SpanId,
 };
 
 pub(crate) use self::{
@@ -110,6 +111,17 @@ impl EdgeFunction {
         let deadline = shrink(began, callers_deadline);
         let bytes_in = arguments.len();
         let (edge, function) = (self.edge, self.function);
+        let recording = tree.recording.as_ref().map(|(recording, _)| recording);
+        let spanning = recording.map(|recording| recording.begin(caller.span(), tree.id, edge, function, began));
+        let span = spanning.map(|began| began.span);
+        let taps = tree.app.taps();
+        let watched = match taps.any() {
+            false => None,
+            true => {
+                let spans = spanning.map_or((SpanId(0), SpanId(0)), |began| (began.parent, began.span));
+                taps.watch((edge, function), &arguments, self.redact, spans)
+            }
+        };
         let crossing = tree.crossings.as_ref().map(|crossings| {
             crossings.begin(&Begin { edge, function, at: began, arguments: &arguments.bytes, redact: self.redact })
         });
@@ -119,9 +131,11 @@ impl EdgeFunction {
             (Err(error), _) => Passed::never(error),
             (Ok(_), None) => {
                 let deadline = deadline.min(began.plus(self.callee.deadline));
-                Passed::once(self.callee.call(caller, &tree, arguments, deadline, began).await)
+                Passed::once(self.callee.call(caller, &tree, arguments, deadline, began, span).await)
             }
-            (Ok(_), Some(airlock)) => Box::pin(airlock.pass(&self.callee, caller, &tree, arguments, deadline)).await,
+            (Ok(_), Some(airlock)) => {
+                Box::pin(airlock.pass(&self.callee, caller, &tree, arguments, deadline, span)).await
+            }
         };
 
         let duration = Moment::latest().since(began);
@@ -129,7 +143,7 @@ impl EdgeFunction {
         if let Some(crossing) = crossing {
             crossing.end(duration, bytes_out, passed.outcome);
         }
-        tree.app.events().emit(Event::Call(Call {
+        let call = Call {
             tree: tree.id,
             edge,
             function,
@@ -141,7 +155,14 @@ impl EdgeFunction {
             fallback: passed.fallback,
             injected: passed.injected,
             seen: self.seen.event(&passed),
-        }));
+        };
+        if let (Some(recording), Some(began)) = (recording, spanning) {
+            recording.end(began, call);
+        }
+        if let Some(watched) = watched {
+            watched.end(call, passed.result.as_ref().ok(), taps);
+        }
+        tree.app.events().emit(Event::Call(call));
         Ok(passed.result)
     }
 }
@@ -189,9 +210,10 @@ impl Callable {
         arguments: Frame,
         deadline: Moment,
         began: Moment,
+        span: Option<SpanId>,
     ) -> Attempt {
         let fault = tree.app.faults().draw(self.faults);
-        let result = self.carry(caller, tree, arguments, deadline, began, fault).await;
+        let result = self.carry(caller, tree, arguments, deadline, (began, span), fault).await;
         Attempt { result, injected: fault.map(Fault::kind) }
     }
 
@@ -202,7 +224,7 @@ impl Callable {
         tree: &Arc<Tree<T>>,
         mut arguments: Frame,
         deadline: Moment,
-        began: Moment,
+        (began, span): (Moment, Option<SpanId>),
         fault: Option<Fault>,
     ) -> Result<Frame, CallError> {
         let failed = |kind| failure::budget(kind, tree.app.spec(self.component));
@@ -234,7 +256,7 @@ impl Callable {
             callee.sabotage(sabotage);
         }
         let borrowed = pack(&mut arguments, caller).map_err(|kind| callers(kind, caller, tree, failed))?;
-        let Done { results, back } = callee.call(&self.export, arguments, deadline, began).await;
+        let Done { results, back } = callee.call(&self.export, arguments, deadline, began, span).await;
         let restored = restore(borrowed, back, caller).map_err(failed);
         // A callee that broke off may have nothing to give back; how it broke says more.
         let mut results = results?;

@@ -88,7 +88,7 @@ pub(crate) struct Archive {
     /// The components as they were compiled.
     bytes: Arc<BTreeMap<ComponentId, Vec<u8>>>,
     hashes: Arc<Hashes>,
-    types: Types,
+    types: Arc<Types>,
 }
 
 /// The types of the functions that cross.
@@ -121,7 +121,7 @@ impl Archive {
         app: Arc<App>,
         bytes: Arc<BTreeMap<ComponentId, Vec<u8>>>,
         hashes: Arc<Hashes>,
-        types: Types,
+        types: Arc<Types>,
     ) -> Arc<Self> {
         Arc::new(Self { morgue, app, bytes, hashes, types })
     }

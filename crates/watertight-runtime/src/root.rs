@@ -9,6 +9,7 @@ use watertight_model::{
     event::{Event, Outcome, Root as RootEnded, TreeId},
     failure::{CallError, FailureKind},
     fault::{Fault, FaultKind, Stream},
+    trace::SpanId,
 };
 
 use crate::{
@@ -20,6 +21,7 @@ use crate::{
     host::CellData,
     inject,
     supervise::Office,
+    trace::Recording,
     tree::{Loan, Tree},
 };
 
@@ -38,6 +40,8 @@ struct Ended<T: CellData> {
     began: Moment,
     outcome: Outcome,
     injected: Option<FaultKind>,
+    /// The span that it is part of.
+    within: Option<SpanId>,
     /// The route that admitted it, where that has a gate.
     route: Option<usize>,
 }
@@ -47,16 +51,32 @@ impl<T: CellData> Root<T> {
         app: &Arc<LoadedApp<T>>,
         component: ComponentId,
         route: Option<usize>,
+        recording: Option<(Arc<Recording>, SpanId)>,
     ) -> Result<Self, CallError> {
         let began = Moment::now();
         Office::begin(app);
         let busy = app.engines().busy();
-        let tree = Tree::new(Arc::clone(app), component);
+        let (recording, within) = match recording {
+            Some((recording, within)) => (Some(recording), Some(within)),
+            None => (app.record(None, None), None),
+        };
+        let recording = recording.map(|recording| {
+            let span = recording.draw();
+            (recording, span)
+        });
+        let tree = Tree::new(Arc::clone(app), component, recording);
         let deadline = root_deadline(app.spec(component));
         let fault = app.faults().draw(Stream::Root(component));
         let injected = fault.map(Fault::kind);
-        let mut ended =
-            Ended { tree: Arc::clone(&tree), component, began, outcome: Outcome::Cancelled, injected, route: None };
+        let mut ended = Ended {
+            tree: Arc::clone(&tree),
+            component,
+            began,
+            outcome: Outcome::Cancelled,
+            injected,
+            within,
+            route: None,
+        };
         if let Some(route) = route
             && let Err(error) = ended.admit(route, deadline).await
         {
@@ -163,13 +183,19 @@ impl<T: CellData> Drop for Ended<T> {
         if let Some(gate) = self.route.and_then(|route| self.tree.app.route(route)) {
             gate.leave();
         }
-        self.tree.app.events().emit(Event::Root(RootEnded {
+        let root = RootEnded {
             tree: self.tree.id,
             component: self.component,
             duration: Moment::now().since(self.began),
             outcome: self.outcome,
             injected: self.injected,
-        }));
+        };
+        if let Some((recording, span)) = &self.tree.recording {
+            recording.root(*span, self.within, root);
+        }
+        let span = self.tree.recording.as_ref().map_or(SpanId(0), |(_, span)| *span);
+        self.tree.app.taps().root(root, span);
+        self.tree.app.events().emit(Event::Root(root));
     }
 }
 

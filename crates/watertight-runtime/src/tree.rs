@@ -20,6 +20,7 @@ use watertight_model::{
     event::{CellId, TreeId},
     failure::{CallError, FailureKind},
     supervision::Run,
+    trace::SpanId,
 };
 
 use crate::{
@@ -38,6 +39,7 @@ use crate::{
     postmortem::Crossings,
     resident::{Refused, Residents, Taken, Wanted, Which},
     slice::Slice,
+    trace::Recording,
 };
 
 /// Runs at lower priority that a call tree calls back when it ends; more of them hear of the end when they have their turn.
@@ -54,6 +56,8 @@ pub(crate) struct Tree<T: CellData> {
     pub(crate) began: Moment,
     /// What crossed in it, where postmortems are kept.
     pub(crate) crossings: Option<Crossings>,
+    /// Where its spans are taken down, and the span that its first cell works in, where somebody traces.
+    pub(crate) recording: Option<(Arc<Recording>, SpanId)>,
     /// The root call's run, which all cells of the tree are charged to.
     pub(crate) slice: Arc<Slice>,
     /// Runs that went on at lower priority.
@@ -157,13 +161,18 @@ enum Home<T: CellData> {
 }
 
 impl<T: CellData> Tree<T> {
-    pub(crate) fn new(app: Arc<LoadedApp<T>>, root: ComponentId) -> Arc<Self> {
+    pub(crate) fn new(
+        app: Arc<LoadedApp<T>>,
+        root: ComponentId,
+        recording: Option<(Arc<Recording>, SpanId)>,
+    ) -> Arc<Self> {
         let slots = app.model().components.iter().map(|_| Slot::default()).collect();
         let id = TreeId(NEXT_TREE.fetch_add(1, Ordering::Relaxed));
         let slice = Slice::new(app.spec(root).budget.slice);
         let crossings = app.archive().map(|_| Crossings::default());
         let (began, over, told) = (Moment::latest(), AtomicBool::new(false), Notify::new());
-        Arc::new(Self { id, app, root, slice, demoted: Mutex::default(), began, crossings, slots, over, told })
+        let demoted = Mutex::default();
+        Arc::new(Self { id, app, root, slice, demoted, began, crossings, recording, slots, over, told })
     }
 
     /// Keeps in mind that a run of this tree goes on at lower priority, so that it hears of the end in time.
@@ -513,25 +522,29 @@ impl<T: CellData> Callee<'_, T> {
         }
     }
 
-    /// Calls an exported function: packed arguments in, packed results out. `began` is now, or a moment ago.
+    /// Calls an exported function: packed arguments in, packed results out. `began` is now, or a moment ago; `span` is the crossing's.
     pub(crate) async fn call(
         &mut self,
         function: &ExportedFunction,
         mut arguments: Frame,
         deadline: Moment,
         began: Moment,
+        span: Option<SpanId>,
     ) -> Done {
         let loan = match self {
             Self::Driven { driver, tree, component, sabotage, .. } => {
-                let work = Work::Call(function.clone(), arguments, sabotage.take());
+                let work = Work::Call(function.clone(), arguments, sabotage.take(), span);
                 return Box::pin(tree.have_done(driver, *component, work, deadline)).await;
             }
             Self::Away { ferry, component, tree, sabotage, .. } => {
-                let sabotage = sabotage.take();
-                return Box::pin(ferry::carry(ferry, tree, *component, function, sabotage, arguments, deadline)).await;
+                let errand = ferry::Errand { component: *component, sabotage: sabotage.take(), span, deadline };
+                return Box::pin(ferry::carry(ferry, tree, function, errand, arguments)).await;
             }
             Self::Lent(loan) => loan,
         };
+        if let Some(span) = span {
+            loan.works_in(span);
+        }
         let mut lent = Lent::default();
         let unpacked = membrane::unpack(&mut arguments, &mut loan.store, &mut lent);
         let called = match unpacked {

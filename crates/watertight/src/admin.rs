@@ -10,6 +10,7 @@
 //! | `DELETE /v1/faults` | the same, once no worker has any |
 //! | `GET /` | a page that shows the app's graph, alive |
 //! | `GET /metrics` | the same numbers as Prometheus reads them, or as OpenMetrics where the client asks for that |
+//! | `POST /v1/tap` | [`TapTaken`]: the calls that the tap of the body, a [`TapWanted`], has seen since it was asked last |
 //! | `POST /v1/reload` | [`Reloaded`](crate::Reloaded), once every worker has the app as it is in its files now |
 //!
 //! An error is `{"error": {"message": …}}` with a status of its own. Paths are versioned: keys are added to answers, never
@@ -25,12 +26,14 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use watertight_ingress::local::{self, LocalHandler};
+use watertight_observe::MetricsExporter;
 
 use crate::{
     faults::{FaultsError, FaultsStatus, FaultsWanted},
     metrics,
     reload::{Rejection, ReloadError, Reloaded},
     status::{ComponentsStatus, NodeStatus},
+    tap::{TapTaken, TapWanted},
 };
 
 pub use self::{
@@ -46,6 +49,9 @@ pub trait Steward: Clone + Send + Sync + 'static {
 
     /// What its components do.
     fn components(&self) -> impl Future<Output = ComponentsStatus> + Send;
+
+    /// What a tap has seen since it was asked last.
+    fn tap(&self, wanted: &TapWanted) -> impl Future<Output = TapTaken> + Send;
 
     /// Puts the app in place as it is in its files now.
     fn reload(&self) -> impl Future<Output = Result<Reloaded, ReloadError>> + Send;
@@ -67,11 +73,13 @@ pub struct Doors {
     pub socket: Option<AdminSocket>,
     /// For who reads its metrics, and for browsers.
     pub address: Option<AdminAddress>,
+    /// For a collector that its metrics are sent to.
+    pub metrics: Option<MetricsExporter>,
 }
 
 /// Answers at the doors until the future is dropped; then the socket's file is gone, too.
 pub async fn serve(doors: Doors, steward: impl Steward) {
-    let admin = Admin(steward);
+    let admin = Admin(steward.clone());
     let at_socket = async {
         match doors.socket.map(AdminSocket::listen) {
             Some(Ok((listener, _file))) => local::serve(listener, admin.clone()).await,
@@ -88,7 +96,12 @@ pub async fn serve(doors: Doors, steward: impl Steward) {
             None => {}
         }
     };
-    tokio::join!(at_socket, at_address);
+    let outwards = async {
+        if let Some(exporter) = doors.metrics {
+            Box::pin(metrics::send(exporter, steward.clone())).await;
+        }
+    };
+    tokio::join!(at_socket, at_address, outwards);
 }
 
 /// The page: it is in one piece, asks for the rest, and shows it.
@@ -111,6 +124,10 @@ impl<S: Steward> LocalHandler for Admin<S> {
                 let (node, components) = tokio::join!(steward.node(), steward.components());
                 text(metrics::render(&node, &components, dialect), dialect.content_type())
             }
+            (&Method::POST, "/v1/tap") => match serde_json::from_slice(request.body()) {
+                Ok(wanted) => json(StatusCode::OK, &steward.tap(&wanted).await),
+                Err(error) => refused(StatusCode::BAD_REQUEST, &format!("this does not say which calls: {error}")),
+            },
             (&Method::POST, "/v1/reload") => reloaded(steward.reload().await),
             (&Method::GET, "/v1/faults") => json(StatusCode::OK, &steward.faults()),
             (&Method::PUT, "/v1/faults") => match serde_json::from_slice(request.body()) {
@@ -122,6 +139,7 @@ impl<S: Steward> LocalHandler for Admin<S> {
                 StatusCode::METHOD_NOT_ALLOWED,
                 "this can be read with GET, set with PUT, and taken away with DELETE",
             ),
+            (_, "/v1/tap") => refused(StatusCode::METHOD_NOT_ALLOWED, "this can only be asked with POST"),
             (_, "/v1/reload") => refused(StatusCode::METHOD_NOT_ALLOWED, "this can only be done, with POST"),
             (_, address::PAGE | "/v1/node" | "/v1/components" | "/metrics") => {
                 refused(StatusCode::METHOD_NOT_ALLOWED, "this can only be read, with GET")

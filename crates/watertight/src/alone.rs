@@ -27,6 +27,7 @@ use crate::{
     signals::{Signals, StopSignal, StopSignals},
     status::{About, ComponentsStatus, NodeStatus, Watch, WorkerState, WorkerStatus},
     supervisor::{Listeners, PATIENCE, resident_bytes},
+    tap::{TapTaken, TapWanted},
     together::answer,
 };
 
@@ -260,6 +261,14 @@ impl Steward for Office {
         let mut sum = ComponentsStatus::default();
         for watched in self.shown.0.lock().clone() {
             sum.add(watched.watch.report());
+        }
+        sum
+    }
+
+    async fn tap(&self, wanted: &TapWanted) -> TapTaken {
+        let mut sum = TapTaken::default();
+        for watched in self.shown.0.lock().clone() {
+            sum.add(watched.watch.tap(wanted));
         }
         sum
     }

@@ -12,7 +12,12 @@ use std::{collections::VecDeque, io};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{faults::FaultOrders, ferry::Placement, status::WorkerReport};
+use crate::{
+    faults::FaultOrders,
+    ferry::Placement,
+    status::WorkerReport,
+    tap::{TapTaken, TapWanted},
+};
 
 /// The longest frame that a worker reads. It fits an empty socket buffer in one piece, so that it is sent whole or not at all.
 pub(crate) const MAX_TO_WORKER: usize = 16 << 10;
@@ -71,6 +76,8 @@ pub enum Ask {
     State,
     /// Have calls suffer these faults from now on, or none.
     Faults(Option<FaultOrders>),
+    /// What a tap has seen.
+    Tap(TapWanted),
 }
 
 /// What a worker answers.
@@ -80,6 +87,8 @@ pub enum Answer {
     State(WorkerReport),
     /// To [`Ask::Faults`]: so it is.
     Done,
+    /// To [`Ask::Tap`].
+    Tapped(TapTaken),
     /// It cannot, and why: it is still loading, for instance.
     Refused(String),
 }

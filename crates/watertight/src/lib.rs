@@ -45,8 +45,10 @@ pub mod serve;
 mod signals;
 mod snapshots;
 pub mod source;
+mod spanning;
 pub mod status;
 pub mod supervisor;
+pub mod tap;
 mod together;
 pub mod worker;
 

@@ -4,13 +4,17 @@
 //! there are is bounded by the app's graph: components, edges, routes, budgets and kinds of failure, never by what guests or
 //! clients send.
 
+mod families;
 mod text;
 
 use http::HeaderMap;
-use watertight_observe::LATENCY_BOUNDS;
+use watertight_observe::{Metric, MetricsExporter};
 
-use self::text::{Kind, Text};
-use crate::status::{BudgetUse, ComponentStatus, ComponentsStatus, EdgeStatus, NodeStatus, RouteStatus, WorkerState};
+use self::families::{Families, Kind};
+use crate::{
+    admin::Steward,
+    status::{BudgetUse, ComponentStatus, ComponentsStatus, EdgeStatus, NodeStatus, RouteStatus, WorkerState},
+};
 
 pub(crate) use self::text::Dialect;
 
@@ -25,44 +29,74 @@ pub(crate) fn dialect(headers: &HeaderMap) -> Dialect {
 
 /// The metrics of a node.
 pub(crate) fn render(node: &NodeStatus, status: &ComponentsStatus, dialect: Dialect) -> String {
-    let mut text = Text::new(dialect);
-    of_node(&mut text, node, status);
-    of_routes(&mut text, &status.routes);
-    of_components(&mut text, &status.components);
-    of_edges(&mut text, &status.components);
-    text.finish()
+    text::write(&families(node, status), dialect)
 }
 
-fn of_node(text: &mut Text, node: &NodeStatus, status: &ComponentsStatus) {
-    let mut family = text.family("watertight_app", Kind::Info, "The app that the node runs.");
+/// The same as data.
+fn families(node: &NodeStatus, status: &ComponentsStatus) -> Vec<Metric> {
+    let mut families = Families::default();
+    of_node(&mut families, node, status);
+    of_routes(&mut families, &status.routes);
+    of_components(&mut families, &status.components);
+    of_edges(&mut families, &status.components);
+    families.0
+}
+
+/// Sends a node's metrics to a collector, for as long as it is polled.
+pub(crate) async fn send(mut exporter: MetricsExporter, steward: impl Steward) {
+    let mut ticks = tokio::time::interval(exporter.every());
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut complained = false;
+    // The first one is at once, when there is nothing to say.
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        let (node, status) = tokio::join!(steward.node(), steward.components());
+        match exporter.send(&node.app, &node.version, &families(&node, &status)).await {
+            Ok(()) => complained = false,
+            Err(error) if !complained => {
+                complained = true;
+                tracing::warn!(%error, "metrics are not sent");
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+fn of_node(families: &mut Families, node: &NodeStatus, status: &ComponentsStatus) {
+    let mut family = families.family("watertight_app", Kind::Info, "The app that the node runs.");
     family.value(&[("app", &node.app), ("version", &node.version)], 1);
-    let mut family = text.family("watertight_uptime_seconds", Kind::Gauge, "Since the node started.");
+    let mut family = families.family("watertight_uptime_seconds", Kind::Gauge, "Since the node started.");
     family.seconds(&[], node.uptime_ms.saturating_mul(1_000_000));
     let mut family =
-        text.family("watertight_generation", Kind::Gauge, "Versions of the app so far: 1 before the first reload.");
+        families.family("watertight_generation", Kind::Gauge, "Versions of the app so far: 1 before the first reload.");
     family.value(&[], node.generation.into());
     let mut family =
-        text.family("watertight_worker_up", Kind::Gauge, "Whether the worker serves, and answered this time.");
+        families.family("watertight_worker_up", Kind::Gauge, "Whether the worker serves, and answered this time.");
     for worker in &node.workers {
         let up = worker.state == WorkerState::Serving && !status.unanswered.contains(&worker.worker);
         family.value(&[("worker", &worker.worker.to_string())], up.into());
     }
     let mut family =
-        text.family("watertight_worker_restarts", Kind::Counter, "Processes that took the place of another.");
+        families.family("watertight_worker_restarts", Kind::Counter, "Processes that took the place of another.");
     for worker in &node.workers {
         family.value(&[("worker", &worker.worker.to_string())], worker.restarts.into());
     }
-    let mut family = text.family("watertight_worker_resident_bytes", Kind::Gauge, "What the worker has in memory.");
+    let mut family = families.family("watertight_worker_resident_bytes", Kind::Gauge, "What the worker has in memory.");
     for worker in &node.workers {
         if let Some(bytes) = worker.rss_bytes {
             family.value(&[("worker", &worker.worker.to_string())], bytes);
         }
     }
-    let mut family = text.family("watertight_disk_bytes", Kind::Gauge, "Bytes in a folder that guests write to.");
+    let help = "Spans and lines of logs that a collector has taken.";
+    families.family("watertight_otlp_exported", Kind::Counter, help).value(&[], status.otlp.exported);
+    let help = "Spans, lines of logs and events that no collector got.";
+    families.family("watertight_otlp_dropped", Kind::Counter, help).value(&[], status.otlp.dropped);
+    let mut family = families.family("watertight_disk_bytes", Kind::Gauge, "Bytes in a folder that guests write to.");
     for disk in &status.disks {
         family.value(&[("folder", &disk.host.to_string_lossy())], disk.bytes);
     }
-    let mut family = text.family("watertight_disk_files", Kind::Gauge, "Files in a folder that guests write to.");
+    let mut family = families.family("watertight_disk_files", Kind::Gauge, "Files in a folder that guests write to.");
     for disk in &status.disks {
         family.value(&[("folder", &disk.host.to_string_lossy())], disk.files);
     }
@@ -71,12 +105,13 @@ fn of_node(text: &mut Text, node: &NodeStatus, status: &ComponentsStatus) {
 /// The classes of a status, as [`RouteStatus::classes`] has them.
 const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
 
-fn route_labels(route: &RouteStatus) -> [(&str, &str); 2] {
+fn route_labels(route: &RouteStatus) -> [(&'static str, &str); 2] {
     [("route", &route.route), ("component", &route.component)]
 }
 
-fn of_routes(text: &mut Text, routes: &[RouteStatus]) {
-    let mut family = text.family("watertight_http_requests", Kind::Counter, "Requests by the class of their status.");
+fn of_routes(families: &mut Families, routes: &[RouteStatus]) {
+    let mut family =
+        families.family("watertight_http_requests", Kind::Counter, "Requests by the class of their status.");
     for route in routes {
         let [path, component] = route_labels(route);
         for (class, count) in CLASSES.iter().zip(route.classes) {
@@ -84,17 +119,17 @@ fn of_routes(text: &mut Text, routes: &[RouteStatus]) {
         }
     }
     let help = "From the request's head to the answer's last byte.";
-    let mut family = text.family("watertight_http_request_duration_seconds", Kind::Histogram, help);
+    let mut family = families.family("watertight_http_request_duration_seconds", Kind::Histogram, help);
     for route in routes {
-        family.histogram(&route_labels(route), &LATENCY_BOUNDS, &route.latency);
+        family.histogram(&route_labels(route), &route.latency);
     }
     let help = "Bytes of the requests' bodies that were read.";
-    let mut family = text.family("watertight_http_request_bytes", Kind::Counter, help);
+    let mut family = families.family("watertight_http_request_bytes", Kind::Counter, help);
     for route in routes {
         family.value(&route_labels(route), route.bytes_in);
     }
     let help = "Bytes of the answers' bodies that were written.";
-    let mut family = text.family("watertight_http_response_bytes", Kind::Counter, help);
+    let mut family = families.family("watertight_http_response_bytes", Kind::Counter, help);
     for route in routes {
         family.value(&route_labels(route), route.bytes_out);
     }
@@ -139,25 +174,25 @@ const BUDGET: [OfBudget; 3] = [
     ("watertight_component_budget_limit", "What each of them may use.", |usage| usage.limit),
 ];
 
-fn of_components(text: &mut Text, components: &[ComponentStatus]) {
+fn of_components(families: &mut Families, components: &[ComponentStatus]) {
     for (name, kind, help, read) in COMPONENT {
-        let mut family = text.family(name, kind, help);
+        let mut family = families.family(name, kind, help);
         for component in components {
             family.value(&[("component", &component.name)], read(component));
         }
     }
     let help = "Time its cells spent in its code.";
-    let mut family = text.family("watertight_component_cpu_seconds", Kind::Counter, help);
+    let mut family = families.family("watertight_component_cpu_seconds", Kind::Counter, help);
     for component in components {
         family.seconds(&[("component", &component.name)], component.cpu_ns);
     }
     let help = "Calls from outside: requests and invocations, from admission to the answer's last byte.";
-    let mut family = text.family("watertight_component_root_duration_seconds", Kind::Histogram, help);
+    let mut family = families.family("watertight_component_root_duration_seconds", Kind::Histogram, help);
     for component in components {
-        family.histogram(&[("component", &component.name)], &LATENCY_BOUNDS, &component.latency);
+        family.histogram(&[("component", &component.name)], &component.latency);
     }
     for (name, help, read) in BUDGET {
-        let mut family = text.family(name, Kind::Gauge, help);
+        let mut family = families.family(name, Kind::Gauge, help);
         for component in components {
             for usage in &component.usage {
                 family.value(&[("component", &component.name), ("budget", &usage.budget)], read(usage));
@@ -186,14 +221,14 @@ const EDGE: [OfEdge; 5] = [
     ),
 ];
 
-fn of_edges(text: &mut Text, components: &[ComponentStatus]) {
+fn of_edges(families: &mut Families, components: &[ComponentStatus]) {
     let edges = || components.iter().flat_map(|from| from.edges.iter().map(move |edge| (from, edge)));
     let help = "Calls over an edge, from admission to answer.";
-    let mut family = text.family("watertight_edge_call_duration_seconds", Kind::Histogram, help);
+    let mut family = families.family("watertight_edge_call_duration_seconds", Kind::Histogram, help);
     for (from, edge) in edges() {
-        family.histogram(&edge_labels(from, edge), &LATENCY_BOUNDS, &edge.latency);
+        family.histogram(&edge_labels(from, edge), &edge.latency);
     }
-    let mut family = text.family("watertight_edge_failures", Kind::Counter, "Calls that failed, by how.");
+    let mut family = families.family("watertight_edge_failures", Kind::Counter, "Calls that failed, by how.");
     for (from, edge) in edges() {
         let [from, to, import] = edge_labels(from, edge);
         for (kind, count) in &edge.failures {
@@ -201,7 +236,7 @@ fn of_edges(text: &mut Text, components: &[ComponentStatus]) {
         }
     }
     for (name, kind, help, read) in EDGE {
-        let mut family = text.family(name, kind, help);
+        let mut family = families.family(name, kind, help);
         for (from, edge) in edges() {
             family.value(&edge_labels(from, edge), read(edge));
         }

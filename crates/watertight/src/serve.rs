@@ -18,10 +18,13 @@ use watertight_ingress::{
     Access, Arrival, Drain, Drained, Handler, HttpConfig, HttpServer, Refusal, RequestBody, RouteError, Router,
     TlsConfig, TlsError,
 };
-use watertight_model::event::{Event, TreeId};
+use watertight_model::event::{self, Event, TreeId};
 use watertight_runtime::RunningApp;
 
-use crate::supervisor::{ListenError, Listeners, parse_address};
+use crate::{
+    spanning::Spanning,
+    supervisor::{ListenError, Listeners, parse_address},
+};
 
 /// The routes of an app and what answers them.
 pub struct Site {
@@ -99,7 +102,7 @@ impl Site {
         };
         let number = route.0 as usize;
         let route = &self.handlers.routes[number];
-        let root = match self.handlers.running.enter_by(number).await {
+        let root = match self.handlers.running.enter_by(number, None).await {
             Ok(root) => root,
             Err(error) => return Answered { tree: None, status: Refusal::from(&error).answer().0, whole: true },
         };
@@ -205,10 +208,18 @@ struct Route {
 
 impl Handler for Handlers {
     type Body = AnswerBody;
+    type Note = Option<Spanning>;
 
-    async fn handle(&self, arrival: Arrival, request: Request<RequestBody>) -> Result<Response<AnswerBody>, Refusal> {
+    async fn handle(
+        &self,
+        arrival: Arrival,
+        request: Request<RequestBody>,
+        note: &mut Option<Spanning>,
+    ) -> Result<Response<AnswerBody>, Refusal> {
         let route = &self.routes[arrival.route.0 as usize];
-        let root = self.running.enter_by(arrival.route.0 as usize).await.map_err(|error| {
+        *note = Spanning::begin(&self.running, request.headers());
+        let recording = note.as_ref().map(|spanning| (Arc::clone(&spanning.recording), spanning.span));
+        let root = self.running.enter_by(arrival.route.0 as usize, recording).await.map_err(|error| {
             tracing::debug!(%error, "not admitted");
             Refusal::from(&error)
         })?;
@@ -218,8 +229,13 @@ impl Handler for Handlers {
         })
     }
 
-    fn settled(&self, access: &Access<'_>) {
-        self.running.events().emit(Event::Request(access.into()));
+    fn settled(&self, access: &Access<'_>, note: Option<Spanning>) {
+        let mut request = event::Request::from(access);
+        if let Some(spanning) = note {
+            request.trace = Some(spanning.recording.trace());
+            spanning.end(&request, access.secure);
+        }
+        self.running.events().emit(Event::Request(request));
     }
 }
 

@@ -19,10 +19,13 @@ use watertight_model::{
     health::{ComponentHealth, HealthState},
     usage::{ComponentUsage, DiskUsage, Usage},
 };
-use watertight_observe::{Latency, OutcomeCounts, Tally, Timestamp};
+use watertight_observe::{Latency, OutcomeCounts, Tally, Timestamp, otlp_counts};
 use watertight_runtime::AppView;
 
-use crate::faults::{FaultOrders, FaultsStatus};
+use crate::{
+    faults::{FaultOrders, FaultsStatus},
+    tap::{self, TapTaken, TapWanted},
+};
 
 pub use self::routes::RouteStatus;
 
@@ -149,6 +152,22 @@ pub struct ComponentsStatus {
     /// The folders that guests write to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub disks: Vec<DiskUsage>,
+    /// What went to a collector, and what did not.
+    #[serde(default)]
+    pub otlp: OtlpStatus,
+    /// Taps that somebody looks at, in the worker that has most.
+    #[serde(default)]
+    pub taps: usize,
+}
+
+/// What went to a collector of OpenTelemetry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OtlpStatus {
+    /// Spans and lines of logs that it has taken.
+    pub exported: u64,
+    /// Spans, lines of logs and events that it did not get.
+    pub dropped: u64,
 }
 
 /// What one worker says of itself.
@@ -162,6 +181,12 @@ pub struct WorkerReport {
     /// The folders that guests write to.
     #[serde(default)]
     pub disks: Vec<DiskUsage>,
+    /// What went to a collector, and what did not.
+    #[serde(default)]
+    pub otlp: OtlpStatus,
+    /// Taps that somebody looks at.
+    #[serde(default)]
+    pub taps: usize,
 }
 
 /// A component.
@@ -288,11 +313,19 @@ impl Watch {
             }
             status
         };
+        let sent = otlp_counts();
         WorkerReport {
             components: self.app.components.iter().map(component).collect(),
             routes: routes::counted(&self.app, &self.tally),
             disks: usage.disks.clone(),
+            otlp: OtlpStatus { exported: sent.exported, dropped: sent.dropped },
+            taps: self.running.running().map_or(0, |running| running.taps()),
         }
+    }
+
+    /// What a tap has seen.
+    pub(crate) fn tap(&self, wanted: &TapWanted) -> TapTaken {
+        self.running.running().map(|running| tap::look(&running, wanted)).unwrap_or_default()
     }
 
     /// What the events tell of a component.
@@ -379,6 +412,9 @@ impl ComponentsStatus {
         let mut disks = Usage { components: Vec::new(), disks: ours };
         disks.add(&Usage { components: Vec::new(), disks: theirs });
         self.disks = disks.disks;
+        self.taps = self.taps.max(report.taps);
+        self.otlp.exported += report.otlp.exported;
+        self.otlp.dropped += report.otlp.dropped;
     }
 }
 

@@ -27,6 +27,7 @@ use crate::{
     signals::Signals,
     status::{About, ComponentsStatus, NodeStatus, WorkerState},
     supervisor::{Listeners, Policy, Renewal, Stopped, SuperviseError, Supervisor, SupervisorHandle, WorkerProgram},
+    tap::{TapTaken, TapWanted},
     worker::LEAVE,
 };
 
@@ -141,7 +142,20 @@ impl Steward for Office {
         for (status, answer) in self.supervisor.ask_all(Ask::State, ANSWER_TIME).await {
             match answer {
                 Some(Answer::State(report)) => sum.add(report),
-                Some(Answer::Done | Answer::Refused(_)) | None => sum.unanswered.push(status.worker),
+                Some(Answer::Done | Answer::Tapped(_) | Answer::Refused(_)) | None => {
+                    sum.unanswered.push(status.worker)
+                }
+            }
+        }
+        sum
+    }
+
+    async fn tap(&self, wanted: &TapWanted) -> TapTaken {
+        let mut sum = TapTaken::default();
+        for (status, answer) in self.supervisor.ask_all(Ask::Tap(wanted.clone()), ANSWER_TIME).await {
+            match answer {
+                Some(Answer::Tapped(taken)) => sum.add(taken),
+                Some(Answer::Done | Answer::State(_) | Answer::Refused(_)) | None => sum.unanswered.push(status.worker),
             }
         }
         sum

@@ -64,6 +64,7 @@ impl Desk for WorkerDesk {
                 self.watch.set_faults(orders.as_ref());
                 Answer::Done
             }
+            Ask::Tap(wanted) => Answer::Tapped(self.watch.tap(&wanted)),
         }
     }
 

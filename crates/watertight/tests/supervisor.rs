@@ -143,8 +143,14 @@ struct Site;
 
 impl Handler for Site {
     type Body = Full<Bytes>;
+    type Note = ();
 
-    async fn handle(&self, _: Arrival, request: Request<RequestBody>) -> Result<Response<Full<Bytes>>, Refusal> {
+    async fn handle(
+        &self,
+        _: Arrival,
+        request: Request<RequestBody>,
+        (): &mut (),
+    ) -> Result<Response<Full<Bytes>>, Refusal> {
         let answer = match request.uri().path() {
             "/read" => request.into_body().collect().await.map_err(|_| Refusal::BodyStalled)?.to_bytes(),
             "/stuck" => loop {

@@ -66,7 +66,7 @@ pub(super) fn run(place: &Place, table: &mut Table) -> Result<()> {
 }
 
 /// Medians in nanoseconds, by criterion's full id.
-fn estimates(home: &Path) -> Result<BTreeMap<String, f64>> {
+pub(super) fn estimates(home: &Path) -> Result<BTreeMap<String, f64>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![home.to_owned()];
     while let Some(folder) = folders.pop() {

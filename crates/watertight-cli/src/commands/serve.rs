@@ -17,17 +17,26 @@ use watertight::{
     supervisor::{Listeners, parse_address},
 };
 use watertight_model::event::EventSink;
-use watertight_observe::Bus;
+use watertight_observe::{Bus, MetricsExporter};
 
 use self::{
     banner::{Announcing, Banner, say},
     prepare::{Prepared, prepare, read_anew},
 };
-use crate::{args::Serve, commands::faults::reject, events, exit::Exit, failure::Failure, nodes};
+use crate::{
+    args::Serve,
+    commands::faults::reject,
+    events::{self, Wanted},
+    exit::Exit,
+    failure::Failure,
+    nodes,
+};
 
 pub(crate) fn serve(args: Serve) -> Result<(), Failure> {
     events::show_tracing(args.events.verbose);
     let address = parse_address(&args.listen)?;
+    let collector = args.otlp.config().map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
+    let metrics = collector.as_ref().map(MetricsExporter::new).transpose()?.flatten();
     let admin = args.admin.as_deref().map(parse_address).transpose()?;
     let token = args.admin_token_file.as_deref().map(read_token).transpose()?;
     let args = Arc::new(args);
@@ -39,8 +48,9 @@ pub(crate) fn serve(args: Serve) -> Result<(), Failure> {
         };
         let workers = args.workers.map_or_else(cores, usize::from);
         let listeners = Listeners::bind(address, workers.max(1))?;
-        let admin = admin.map(|address| AdminAddress::bind(address, token)).transpose()?;
-        serve_on(&args, signals, prepared, listeners, admin, workers).await
+        let address = admin.map(|address| AdminAddress::bind(address, token)).transpose()?;
+        let doors = Doors { socket: None, address, metrics };
+        Box::pin(serve_on(&args, signals, prepared, listeners, doors, workers)).await
     })
 }
 
@@ -57,12 +67,12 @@ async fn serve_on(
     signals: Signals,
     prepared: Prepared,
     listeners: Listeners,
-    admin_address: Option<AdminAddress>,
+    doors: Doors,
     workers: usize,
 ) -> Result<(), Failure> {
     let Prepared { orders, node, compiled, cached, warnings: _ } = prepared;
     let socket = nodes::socket(args.admin_socket.as_deref(), &node.app().name)?;
-    let admin = Doors { socket, address: admin_address };
+    let admin = Doors { socket, ..doors };
     let banner = Banner {
         admin: admin.socket.as_ref().map(|socket| socket.path().to_owned()),
         admin_url: admin.address.as_ref().map(|door| format!("http://{}", door.address())),
@@ -79,9 +89,11 @@ async fn serve_on(
     let read = read_anew(Arc::clone(args));
     if workers == 0 {
         let alone = Alone { node, listeners, http: args.http(), tls: args.tls(), admin, about, read, reject };
-        return in_this_process(args, alone, signals, &text).await;
+        let wanted = orders.extra;
+        return in_this_process(args, &wanted, alone, signals, &text).await;
     }
-    let bus = events::of_server(args.events, node.app())?;
+    // No guest runs in this process: there is nothing to send.
+    let bus = events::of_server(&Wanted { events: args.events, otlp: None }, node.app())?;
     let app = Arc::clone(node.app());
     drop(node);
     let together = Together { listeners, orders, app, command: "worker".to_owned(), admin, about, read, reject };
@@ -110,6 +122,7 @@ fn read_token(file: &Path) -> Result<Token, Failure> {
 /// Everything in one process: for debuggers, and where there can be only one.
 async fn in_this_process<X: Send + 'static>(
     args: &Serve,
+    wanted: &Wanted,
     alone: Alone<X>,
     signals: Signals,
     text: &str,
@@ -118,7 +131,7 @@ async fn in_this_process<X: Send + 'static>(
     let buses: Mutex<Vec<Arc<Bus>>> = Mutex::default();
     let events = |app: &_| {
         // A server that cannot write its log serves nevertheless.
-        let bus = events::of_server(args.events, app).unwrap_or_default();
+        let bus = events::of_server(wanted, app).unwrap_or_default();
         buses.lock().push(Arc::clone(&bus));
         bus as Arc<dyn EventSink>
     };

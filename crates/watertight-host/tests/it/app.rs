@@ -13,6 +13,7 @@ use watertight_model::{
     failure::CallError,
     grant::Grants,
     supervision::{Residence, Supervision},
+    trace::Sampling,
 };
 use watertight_runtime::{CompileCache, CompiledApp, LoadError, NoProgress, RunningApp};
 use watertight_testkit::guest;
@@ -24,17 +25,26 @@ pub(crate) struct Bench {
     _folder: tempfile::TempDir,
 }
 
-/// Every event so far.
+/// Every event so far, and which traces are wanted.
 #[derive(Default)]
-pub(crate) struct Recorder(Mutex<Vec<Event>>);
+pub(crate) struct Recorder(Mutex<Vec<Event>>, Option<Sampling>);
 
 impl EventSink for Recorder {
     fn emit(&self, event: Event) {
         self.0.lock().push(event);
     }
+
+    fn sampling(&self) -> Option<Sampling> {
+        self.1
+    }
 }
 
 impl Recorder {
+    /// One that wants this share of the traces.
+    pub(crate) fn of_traces(share: f64) -> Self {
+        Self(Mutex::default(), Some(Sampling::ratio(share)))
+    }
+
     pub(crate) fn all(&self) -> Vec<Event> {
         self.0.lock().clone()
     }

@@ -30,6 +30,15 @@ pub(crate) fn try_load(manifest: &str, guests: &[(&str, &str)]) -> Result<Graph,
 
 /// The same, with components from anywhere.
 pub(crate) fn try_load_bytes(manifest: &str, guests: &[(&str, Vec<u8>)]) -> Result<Graph, Vec<LoadError>> {
+    try_load_for(manifest, guests, Recorder::default())
+}
+
+/// The same, with events that go there.
+pub(crate) fn try_load_for(
+    manifest: &str,
+    guests: &[(&str, Vec<u8>)],
+    events: Recorder,
+) -> Result<Graph, Vec<LoadError>> {
     let text = format!("[app]\nname = \"test\"\nversion = \"0.0.0\"\n{manifest}");
     let manifest = Manifest::parse("watertight.toml", &text);
     let bytes: BTreeMap<String, Arc<[u8]>> =
@@ -42,7 +51,7 @@ pub(crate) fn try_load_bytes(manifest: &str, guests: &[(&str, Vec<u8>)]) -> Resu
     let cache = CompileCache::open(&PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("cache")).expect("a cache");
     let roots: Vec<_> = app.components.iter().map(|component| (component.id, 8)).collect();
     let compiled = CompiledApp::compile(Arc::clone(&app), &sources, cache, &roots, &NoProgress)?;
-    let events = Arc::new(Recorder::default());
+    let events = Arc::new(events);
     let app = compiled.start(Arc::new(WasiHost::new(app, "")), events.clone())?;
     Ok(Graph { app, events })
 }

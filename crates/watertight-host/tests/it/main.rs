@@ -18,4 +18,5 @@ mod reach;
 mod residents;
 mod serve;
 mod slices;
+mod traces;
 mod usage;

@@ -188,8 +188,14 @@ impl Drop for Running<'_> {
 
 impl Handler for ByPath {
     type Body = SiteBody;
+    type Note = ();
 
-    async fn handle(&self, arrival: Arrival, request: Request<RequestBody>) -> Result<Response<SiteBody>, Refusal> {
+    async fn handle(
+        &self,
+        arrival: Arrival,
+        request: Request<RequestBody>,
+        (): &mut (),
+    ) -> Result<Response<SiteBody>, Refusal> {
         let _running = Running::new(&self.0);
         let path = request.uri().path().to_owned();
         match path.as_str() {
@@ -235,7 +241,7 @@ impl Handler for ByPath {
         }
     }
 
-    fn settled(&self, access: &Access<'_>) {
+    fn settled(&self, access: &Access<'_>, (): ()) {
         self.0.records.lock().push(Record { event: access.into(), complete: access.complete });
         self.0.recorded.notify_waiters();
     }

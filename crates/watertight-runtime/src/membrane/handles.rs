@@ -19,6 +19,7 @@ use watertight_model::{
     app::{ComponentId, Lifetime},
     event::CellId,
     failure::FailureKind,
+    trace::SpanId,
 };
 
 use super::{
@@ -133,6 +134,19 @@ pub(crate) trait StoreAccess<T: CellData> {
             let core = store.data().core();
             let tree = core.tree.as_ref().ok_or_else(|| wasmtime::Error::msg("a cell at rest made a call"))?;
             Ok((Arc::clone(tree), core.deadline))
+        })
+    }
+
+    /// The span that the guest works in that calls now.
+    fn span(&mut self) -> SpanId {
+        self.with(|mut store| {
+            if !store.data().core().has_tasks_apart() {
+                return store.data().core().span();
+            }
+            // Who called it, from the youngest on.
+            let stack: Vec<_> = store.async_call_stack().map(Iterator::collect).unwrap_or_default();
+            let core = store.data().core();
+            stack.into_iter().find_map(|task| core.span_of(task)).unwrap_or_else(|| core.span())
         })
     }
 }

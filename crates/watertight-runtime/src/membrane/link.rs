@@ -21,6 +21,7 @@ use watertight_model::{
     app::{App, ComponentId, Edge, EdgeShape, Function, FunctionId, OnFailure},
     fault::Stream,
     modules::{describe, edges_by_name, is_modules},
+    trace::SpanId,
     value::Value,
 };
 
@@ -169,6 +170,7 @@ impl ExportedFunction {
         accessor: &Accessor<T>,
         instance: Instance,
         arguments: Frame,
+        span: Option<SpanId>,
     ) -> wasmtime::Result<Frame> {
         let function = accessor
             .with(|access| instance.get_func(access, self.index))
@@ -179,7 +181,16 @@ impl ExportedFunction {
                 match self.results {
                     $($n => {
                         let typed = accessor.with(|access| function.typed::<Params, Values<$n>>(access))?;
-                        typed.call_concurrent(accessor, arguments).await?.0
+                        let Some(span) = span else { return Ok(typed.call_concurrent(accessor, arguments).await?.0) };
+                        let call = accessor.with(|mut access| {
+                            let call = typed.start_call_concurrent(&mut access, arguments)?;
+                            access.data_mut().core_mut().began_task(call.task(), span);
+                            wasmtime::error::Ok(call)
+                        })?;
+                        let task = call.task();
+                        let results = typed.finish_call_concurrent(accessor, call).await?.0;
+                        accessor.with(|mut access| access.data_mut().core_mut().ended_task(task));
+                        results
                     })*
                     _ => return Err(wasmtime::Error::msg("more results than pass flat")),
                 }

@@ -19,10 +19,9 @@ impl FunctionTypes {
         self.text(frame, whole, limit, |writer| writer.fields(self.parameters, 0))
     }
 
-    /// The result in this frame; nothing for a function without one.
-    #[cfg(test)]
-    pub(crate) fn results_text(&self, frame: &[u8], limit: usize) -> String {
-        self.text(frame, frame.len(), limit, |writer| {
+    /// The result in this frame; nothing for a function without one. As for parameters, its start is enough.
+    pub(crate) fn results_text(&self, frame: &[u8], whole: usize, limit: usize) -> String {
+        self.text(frame, whole, limit, |writer| {
             let results = fields(writer.types, self.results).unwrap_or_default();
             results.into_iter().try_for_each(|field| writer.value(field.ty, field.at))
         })
@@ -503,7 +502,7 @@ pub(super) mod tests {
         #[test]
         fn what_a_manifest_sets_is_shown_as_wasmtime_would((types, val, value) in any_case()) {
             let frame = Template::new(Some(&value), &types).expect("it fits").fill("");
-            let whole = types.results_text(&frame.bytes, usize::MAX);
+            let whole = types.results_text(&frame.bytes, frame.bytes.len(), usize::MAX);
             prop_assert_eq!(&whole, &wasm_wave::to_string(&val).expect("it has a text"));
             prop_assert_eq!(types.parameters_text(&frame.bytes, frame.bytes.len(), usize::MAX), format!("({whole})"));
             for kept in 0..frame.bytes.len() {
@@ -511,7 +510,7 @@ pub(super) mod tests {
                 prop_assert!(!known.contains("<malformed>"), "{} of {}: {}", kept, frame.bytes.len(), known);
             }
             for limit in [0, 1, 7, 30] {
-                let cut = types.results_text(&frame.bytes, limit);
+                let cut = types.results_text(&frame.bytes, frame.bytes.len(), limit);
                 if whole.len() <= limit {
                     prop_assert_eq!(&cut, &whole);
                 } else {
@@ -527,7 +526,7 @@ pub(super) mod tests {
             bytes in prop::collection::vec(prop_oneof![Just(0_u8), 0..40_u8, any::<u8>()], 0..120),
         ) {
             let (types, _) = place.get(functions());
-            for text in [types.parameters_text(&bytes, bytes.len(), 256), types.parameters_text(&bytes, 2 * bytes.len(), 256), types.results_text(&bytes, 256)] {
+            for text in [types.parameters_text(&bytes, bytes.len(), 256), types.parameters_text(&bytes, 2 * bytes.len(), 256), types.results_text(&bytes, bytes.len(), 256)] {
                 prop_assert!(text.len() <= 256 + "<malformed>".len());
             }
         }
@@ -554,7 +553,10 @@ pub(super) mod tests {
         let (types, _) = &functions()[8];
         let value = Value::error(Some(Value::Case(2, Some(Box::new(Value::Message)))));
         let template = Template::new(Some(&value), types).expect("it fits");
-        let text = |message: &str| types.results_text(&template.fill(message).bytes, usize::MAX);
+        let text = |message: &str| {
+            let frame = template.fill(message);
+            types.results_text(&frame.bytes, frame.bytes.len(), usize::MAX)
+        };
         assert_eq!(text("é trap"), "err(text(\"é trap\"))");
         assert_eq!(text(""), "err(text(\"\"))");
         assert_eq!(text(&"é".repeat(9000)).chars().filter(|letter| *letter == 'é').count(), 2048);

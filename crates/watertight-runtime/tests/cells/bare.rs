@@ -162,8 +162,20 @@ pub(crate) fn load_quietly(manifest: &str, guests: Guests<'_>) -> Harness {
 
 /// Loads an app whose events go nowhere, and its failed cells there.
 pub(crate) fn load_for(manifest: &str, guests: Guests<'_>, morgue: Option<Arc<dyn Morgue>>) -> Harness {
-    let started = start(checked(manifest, guests), Arc::new(NoHost), Arc::new(NoSink), morgue);
-    let (app, cache) = started.unwrap_or_else(|problems| panic!("the app does not load: {problems:#?}"));
+    load_into(manifest, guests, |_| Arc::new(NoSink), morgue)
+}
+
+/// Loads an app whose events go to the sink that is made for it, and its failed cells there.
+pub(crate) fn load_into(
+    manifest: &str,
+    guests: Guests<'_>,
+    sink: impl FnOnce(&App) -> Arc<dyn EventSink>,
+    morgue: Option<Arc<dyn Morgue>>,
+) -> Harness {
+    let checked = checked(manifest, guests);
+    let sink = sink(&checked.0);
+    let (app, cache) = start(checked, Arc::new(NoHost), sink, morgue)
+        .unwrap_or_else(|problems| panic!("the app does not load: {problems:#?}"));
     Harness { app, events: Arc::default(), _cache: cache }
 }
 

@@ -177,6 +177,7 @@ async fn calls_that_cannot_be_are_refused_without_being_made() {
         function,
         remaining: Duration::from_secs(5),
         sabotage,
+        trace: None,
         arguments: arguments.to_vec(),
     };
     for hostile in [

@@ -15,6 +15,7 @@ use crate::{
     faults::{FaultsStatus, FaultsWanted},
     reload::{Rejection, Reloaded},
     status::{ComponentsStatus, NodeStatus},
+    tap::{TapTaken, TapWanted},
 };
 
 /// How long a node may take to say how it is.
@@ -84,6 +85,15 @@ impl AdminClient {
     /// When the one before serves on, and why.
     pub async fn reload(&self) -> Result<Reloaded, AdminError> {
         self.ask(Method::POST, "/v1/reload", Bytes::new(), RELOAD_PATIENCE).await
+    }
+
+    /// What a tap has seen since it was asked last; the first time makes it.
+    ///
+    /// # Errors
+    /// Without an answer.
+    pub async fn tap(&self, wanted: &TapWanted) -> Result<TapTaken, AdminError> {
+        let body = serde_json::to_vec(wanted)?;
+        self.ask(Method::POST, "/v1/tap", body.into(), PATIENCE).await
     }
 
     /// The faults that its calls suffer.

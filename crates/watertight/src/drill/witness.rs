@@ -115,6 +115,7 @@ impl EventSink for Witness {
             | Event::Log { .. }
             | Event::LogCut { .. }
             | Event::Request(_)
+            | Event::Trace(_)
             | Event::Worker { .. }
             | Event::Supervised { .. }
             | Event::Breaker { .. }

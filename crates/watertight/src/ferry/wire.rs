@@ -1,7 +1,8 @@
 //! What goes over a line: messages, each after its length. All numbers are little-endian.
 //!
 //! ```text
-//! call      length u32 · 1 u8 · id u64 · component u32 · function u32 · remaining u64 (ns) · sabotage u8 · arguments
+//! call      length u32 · 1 u8 · id u64 · component u32 · function u32 · remaining u64 (ns) · sabotage u8 ·
+//!           trace u128 · span u64 · flags u8 · arguments
 //! take back length u32 · 2 u8 · id u64
 //! results   length u32 · 3 u8 · id u64 · results
 //! failure   length u32 · 4 u8 · id u64 · kind u8 · component's length u32 · component · detail
@@ -15,17 +16,21 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use watertight_model::{
     app::ComponentId,
     failure::{CallError, FailureKind},
+    trace::{SpanId, TraceContext, TraceId},
 };
 use watertight_runtime::FarCall;
 
 /// The longest message: the largest frame and what goes before it.
-const MAX_MESSAGE: u32 = (128 << 20) + 64;
+const MAX_MESSAGE: u32 = (128 << 20) + 128;
 
 /// The most of a failure's texts.
 const MAX_TEXT: usize = 16 << 10;
 
 /// Bytes that a buffer begins with.
 const FIRST_BUFFER: usize = 4 << 10;
+
+/// What goes before a call's arguments.
+const HEAD: usize = 4 + 4 + 8 + 1 + 16 + 8 + 1;
 
 const CALL: u8 = 1;
 const TAKE_BACK: u8 = 2;
@@ -56,12 +61,17 @@ impl ToKeeper {
         match self {
             Self::TakeBack(id) => message(TAKE_BACK, id, &[], &[]),
             Self::Call(id, call) => {
-                let mut head = Vec::with_capacity(17);
+                let mut head = Vec::with_capacity(HEAD);
                 head.extend_from_slice(&call.component.0.to_le_bytes());
                 head.extend_from_slice(&call.function.to_le_bytes());
                 let remaining = u64::try_from(call.remaining.as_nanos()).unwrap_or(u64::MAX);
                 head.extend_from_slice(&remaining.to_le_bytes());
                 head.push(call.sabotage);
+                // A trace without a number is none.
+                let (trace, span) = call.trace.map_or((0, 0), |context| (context.trace.0, context.span.0));
+                head.extend_from_slice(&trace.to_le_bytes());
+                head.extend_from_slice(&span.to_le_bytes());
+                head.push(u8::from(call.trace.is_some_and(|context| context.sampled)));
                 message(CALL, id, &head, &call.arguments)
             }
         }
@@ -75,8 +85,13 @@ impl ToKeeper {
             CALL => {
                 let (component, function) = (ComponentId(parts.word()?), parts.word()?);
                 let (remaining, sabotage) = (Duration::from_nanos(parts.long()?), parts.byte()?);
-                let arguments = rest(&mut bytes, 26);
-                Ok(Self::Call(id, FarCall { component, function, remaining, sabotage, arguments }))
+                let trace = (TraceId(u128::from_le_bytes(parts.take()?)), SpanId(parts.long()?), parts.byte()?);
+                let trace = match trace {
+                    (TraceId(0), ..) | (_, SpanId(0), _) => None,
+                    (trace, span, flags) => Some(TraceContext { trace, span, sampled: flags & 1 == 1 }),
+                };
+                let arguments = rest(&mut bytes, 9 + HEAD);
+                Ok(Self::Call(id, FarCall { component, function, remaining, sabotage, trace, arguments }))
             }
             _ => Err(Nonsense),
         }
@@ -194,11 +209,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn messages_arrive_as_they_were_sent(id: u64, function: u32, nanos: u64, body in prop::collection::vec(any::<u8>(), 0..50)) {
+        fn messages_arrive_as_they_were_sent(id: u64, function: u32, nanos: u64, trace: u128, span: u64, sampled: bool, body in prop::collection::vec(any::<u8>(), 0..50)) {
             let remaining = Duration::from_nanos(nanos);
-            let call = FarCall { component: ComponentId(7), function, remaining, sabotage: 2, arguments: body.clone() };
+            let context = TraceContext { trace: TraceId(trace), span: SpanId(span), sampled };
+            let trace = (trace != 0 && span != 0).then_some(context);
+            let call = FarCall { component: ComponentId(7), function, remaining, sabotage: 2, trace, arguments: body.clone() };
             let sent = format!("{:?}", ToKeeper::Call(id, FarCall { arguments: body.clone(), ..call }));
-            let again = FarCall { component: ComponentId(7), function, remaining, sabotage: 2, arguments: body.clone() };
+            let again = FarCall { component: ComponentId(7), function, remaining, sabotage: 2, trace, arguments: body.clone() };
             let got = ToKeeper::read(read(&ToKeeper::Call(id, again).write()).expect("it is whole")).expect("it is sound");
             prop_assert_eq!(format!("{got:?}"), sent);
             for result in [

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use watertight_observe::Latency;
+use watertight_observe::{LATENCY_BOUNDS, Latency, Metric, MetricKind, MetricPoint, MetricValue};
 
 /// Which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,96 +22,72 @@ impl Dialect {
     }
 }
 
-/// What a family of metrics is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Counter,
-    Gauge,
-    Histogram,
-    Info,
+/// All families as text.
+pub(super) fn write(families: &[Metric], dialect: Dialect) -> String {
+    let mut text = Text { dialect, text: String::new() };
+    families.iter().for_each(|metric| text.family(metric));
+    text.finish()
 }
 
 /// A text that grows by families.
-#[derive(Debug)]
-pub(super) struct Text {
+struct Text {
     dialect: Dialect,
     text: String,
 }
 
-/// A family, to which samples can be added.
-#[derive(Debug)]
-pub(super) struct Family<'a> {
-    text: &'a mut String,
-    /// The name that its samples have.
-    name: String,
-}
-
-/// The labels of a sample.
-type Labels<'a> = &'a [(&'a str, &'a str)];
-
 impl Text {
-    pub(super) const fn new(dialect: Dialect) -> Self {
-        Self { dialect, text: String::new() }
-    }
-
-    /// Begins a family. Its name is without the suffix that its samples may have.
-    pub(super) fn family(&mut self, name: &str, kind: Kind, help: &str) -> Family<'_> {
-        let suffix = match kind {
-            Kind::Counter => "_total",
-            Kind::Info => "_info",
-            Kind::Gauge | Kind::Histogram => "",
+    fn family(&mut self, metric: &Metric) {
+        let name = metric.name;
+        let suffix = match metric.kind {
+            MetricKind::Counter => "_total",
+            MetricKind::Info => "_info",
+            MetricKind::Gauge | MetricKind::Histogram => "",
         };
         let sample = format!("{name}{suffix}");
-        let (family, word) = match (self.dialect, kind) {
-            (Dialect::OpenMetrics, Kind::Info) => (name, "info"),
-            (Dialect::OpenMetrics, Kind::Counter) => (name, "counter"),
-            (Dialect::Prometheus, Kind::Counter) => (sample.as_str(), "counter"),
-            (Dialect::Prometheus, Kind::Info) => (sample.as_str(), "gauge"),
-            (_, Kind::Gauge) => (name, "gauge"),
-            (_, Kind::Histogram) => (name, "histogram"),
+        let (family, word) = match (self.dialect, metric.kind) {
+            (Dialect::OpenMetrics, MetricKind::Info) => (name, "info"),
+            (Dialect::OpenMetrics, MetricKind::Counter) => (name, "counter"),
+            (Dialect::Prometheus, MetricKind::Counter) => (sample.as_str(), "counter"),
+            (Dialect::Prometheus, MetricKind::Info) => (sample.as_str(), "gauge"),
+            (_, MetricKind::Gauge) => (name, "gauge"),
+            (_, MetricKind::Histogram) => (name, "histogram"),
         };
         // Writing to a string does not fail.
-        let _ = write!(self.text, "# HELP {family} {help}\n# TYPE {family} {word}\n");
-        Family { text: &mut self.text, name: sample }
+        let _ = write!(self.text, "# HELP {family} {}\n# TYPE {family} {word}\n", metric.help);
+        for point in &metric.points {
+            match &point.value {
+                MetricValue::Count(count) => self.sample(&sample, "", point, None, &count.to_string()),
+                MetricValue::Nanos(nanos) => self.sample(&sample, "", point, None, &seconds(*nanos)),
+                MetricValue::Latency(latency) => self.histogram(&sample, point, latency),
+            }
+        }
     }
 
-    pub(super) fn finish(mut self) -> String {
+    fn histogram(&mut self, name: &str, point: &MetricPoint, latency: &Latency) {
+        let mut below: u64 = 0;
+        for (place, bound) in LATENCY_BOUNDS.iter().enumerate() {
+            below = below.saturating_add(latency.counts.get(place).copied().unwrap_or(0));
+            self.sample(name, "_bucket", point, Some(&seconds(*bound)), &below.to_string());
+        }
+        let all = latency.calls().to_string();
+        self.sample(name, "_bucket", point, Some("+Inf"), &all);
+        self.sample(name, "_sum", point, None, &seconds(latency.sum_ns));
+        self.sample(name, "_count", point, None, &all);
+    }
+
+    fn finish(mut self) -> String {
         if self.dialect == Dialect::OpenMetrics {
             self.text.push_str("# EOF\n");
         }
         self.text
     }
-}
 
-impl Family<'_> {
-    /// Adds a whole number.
-    pub(super) fn value(&mut self, labels: Labels<'_>, value: u64) {
-        self.sample("", labels, None, &value.to_string());
-    }
-
-    /// Adds a time that is given in nanoseconds.
-    pub(super) fn seconds(&mut self, labels: Labels<'_>, nanos: u64) {
-        self.sample("", labels, None, &seconds(nanos));
-    }
-
-    /// Adds a histogram of times with these bounds, in nanoseconds.
-    pub(super) fn histogram(&mut self, labels: Labels<'_>, bounds: &[u64], latency: &Latency) {
-        let mut below: u64 = 0;
-        for (place, bound) in bounds.iter().enumerate() {
-            below = below.saturating_add(latency.counts.get(place).copied().unwrap_or(0));
-            self.sample("_bucket", labels, Some(&seconds(*bound)), &below.to_string());
-        }
-        let all = latency.calls().to_string();
-        self.sample("_bucket", labels, Some("+Inf"), &all);
-        self.sample("_sum", labels, None, &seconds(latency.sum_ns));
-        self.sample("_count", labels, None, &all);
-    }
-
-    fn sample(&mut self, suffix: &str, labels: Labels<'_>, le: Option<&str>, value: &str) {
-        self.text.push_str(&self.name);
+    fn sample(&mut self, name: &str, suffix: &str, point: &MetricPoint, le: Option<&str>, value: &str) {
+        self.text.push_str(name);
         self.text.push_str(suffix);
         let mut open = '{';
-        for (name, of) in labels.iter().copied().chain(le.map(|le| ("le", le))) {
+        let labels = point.labels.iter().map(|(name, of)| (*name, of.as_str()));
+        for (name, of) in labels.chain(le.map(|le| ("le", le))) {
             self.text.push(open);
             self.text.push_str(name);
             self.text.push_str("=\"");

@@ -7,8 +7,9 @@ use clap::{CommandFactory as _, Parser as _};
 use super::super::Tree;
 use crate::Chore;
 
-/// Where the command line of `watertight` is described.
+/// Where the command line of `watertight` is described, and where parts of it are.
 const ARGUMENTS: &str = "crates/watertight-cli/src/args.rs";
+const PARTS: &str = "crates/watertight-cli/src/args/";
 
 /// Commands of Cargo, its own and installed ones.
 const CARGO: [&str; 11] =
@@ -24,7 +25,12 @@ pub(super) struct Commands {
 impl Commands {
     pub(super) fn read(tree: &Tree) -> Self {
         let source = tree.find(ARGUMENTS).map(|file| file.text.as_str()).unwrap_or_default();
-        Self { watertight: variants(source), options: long_options(source) }
+        let parts = tree.rust().filter(|file| file.path.starts_with(PARTS));
+        let options = parts.map(|file| long_options(&file.text)).fold(long_options(source), |mut all, more| {
+            all.extend(more);
+            all
+        });
+        Self { watertight: variants(source), options }
     }
 
     /// What is wrong with a line for a shell, if it runs `watertight` or Cargo.

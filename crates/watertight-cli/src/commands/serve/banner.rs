@@ -9,7 +9,10 @@ use std::{
 };
 
 use watertight::CompiledNode;
-use watertight_model::event::{Event, EventSink, WorkerChange};
+use watertight_model::{
+    event::{Event, EventSink, WorkerChange},
+    trace::Sampling,
+};
 use watertight_observe::{Bus, Timestamp};
 
 use crate::{args::Format, terminal};
@@ -100,5 +103,9 @@ impl EventSink for Announcing {
             self.said.call_once(|| say(self.format, &self.text));
         }
         self.bus.emit(event);
+    }
+
+    fn sampling(&self) -> Option<Sampling> {
+        self.bus.sampling()
     }
 }

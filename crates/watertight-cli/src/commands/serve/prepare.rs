@@ -5,8 +5,10 @@ use std::sync::Arc;
 use watertight::{Anew, AppSource, CompileCache, CompiledNode, Orders, ReadAnew, Rejection, ServeError};
 
 use crate::{
-    args::{EventsArgs, Format, Serve},
+    args::{Format, Serve},
     commands,
+    events::Wanted,
+    exit::Exit,
     failure::{self, Failure},
     progress::CompileProgress,
     runtimes, state,
@@ -15,7 +17,7 @@ use crate::{
 
 /// An app that can be served.
 pub(super) struct Prepared {
-    pub(super) orders: Orders<EventsArgs>,
+    pub(super) orders: Orders<Wanted>,
     pub(super) node: CompiledNode,
     /// Components that were compiled now, and that the cache had.
     pub(super) compiled: usize,
@@ -46,13 +48,14 @@ pub(super) fn prepare(args: &Serve) -> Result<Prepared, Failure> {
     if let Some(folder) = &postmortems {
         node = node.with_postmortems(folder);
     }
-    let (http, tls, extra) = (args.http(), args.tls(), args.events);
+    let otlp = args.otlp.config().map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
+    let (http, tls, extra) = (args.http(), args.tls(), Wanted { events: args.events, otlp });
     let orders = Orders { app: source, cache, http, tls, ledgers, postmortems, extra };
     Ok(Prepared { orders, node, compiled, cached, warnings })
 }
 
 /// What reads the app anew for a reload. What is wrong with it is told here, and to who asked for the reload.
-pub(super) fn read_anew(args: Arc<Serve>) -> ReadAnew<EventsArgs> {
+pub(super) fn read_anew(args: Arc<Serve>) -> ReadAnew<Wanted> {
     Arc::new(move || {
         let prepared = prepare(&args);
         let Prepared { orders, node, warnings, .. } = prepared.map_err(|failure| rejection(&failure, args.format()))?;

@@ -1,0 +1,225 @@
+//! OpenTelemetry: what a collector gets of a node, and that a node does not mind one that takes nothing.
+
+use std::{fs, net::SocketAddr, time::Instant};
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use watertight_observe::otlp::proto::Span;
+
+use crate::{
+    client::get,
+    collector::{Collector, Got, attribute},
+    files::{AppFolder, site},
+    program::{Server, run, watertight},
+};
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const PARENT: &str = "00f067aa0ba902b7";
+
+/// Sends a request that is part of a trace.
+async fn get_within(address: SocketAddr, path: &str, sampled: bool) -> u16 {
+    let stream = TcpStream::connect(address).await.expect("the server listens");
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("it speaks HTTP");
+    tokio::spawn(connection);
+    let request = Request::get(path)
+        .header("host", address.to_string())
+        .header("traceparent", format!("00-{TRACE}-{PARENT}-0{}", u8::from(sampled)))
+        .header("tracestate", "vendor=1")
+        .body(Empty::<Bytes>::new())
+        .expect("it is a request");
+    let answer = sender.send_request(request).await.expect("it answers");
+    let status = answer.status().as_u16();
+    drop(answer.into_body().collect().await.expect("it answers to the end"));
+    status
+}
+
+fn hex(id: &[u8]) -> String {
+    id.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn named<'g>(got: &'g Got, name: &str) -> Option<&'g Span> {
+    got.spans.iter().find(|span| span.name == name)
+}
+
+/// A page of five components, whose one half calls the other through two more.
+fn chain() -> AppFolder {
+    let manifest = r#"
+[app]
+name = "chain"
+version = "1.2.3"
+
+[component.web]
+source = "http-behave.wasm"
+uses = ["first"]
+[component.first]
+source = "relay.wasm"
+uses = ["second"]
+[component.second]
+source = "relay.wasm"
+uses = ["third"]
+[component.third]
+source = "relay.wasm"
+uses = ["last"]
+[component.last]
+source = "trap.wasm"
+
+[[trigger.http]]
+route = "/..."
+component = "web"
+"#;
+    AppFolder::new(manifest, &["http-behave", "relay", "trap"])
+}
+
+#[tokio::test]
+async fn a_collector_gets_every_crossing_of_a_page_with_its_parent_over_http_and_grpc() {
+    for grpc in [false, true] {
+        let collector = Collector::start(grpc).await;
+        let app = chain();
+        let mut command = watertight(&["serve", app.text(), "--listen", "127.0.0.1:0", "--format", "json"]);
+        command
+            .args(["--workers", if grpc { "0" } else { "2" }, "--otlp", &collector.url()])
+            .env("OTEL_EXPORTER_OTLP_PROTOCOL", if grpc { "grpc" } else { "http/protobuf" })
+            .env("OTEL_EXPORTER_OTLP_HEADERS", "api-key=sesame")
+            .env("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test")
+            .stdout(std::process::Stdio::piped());
+        let mut server = Server::from(&mut command);
+        assert_eq!(get_within(server.address, "/run/7?q=1", true).await, 502);
+        let request = server.next("request", |_| true);
+        assert_eq!(request["trace"], TRACE);
+
+        let names = ["GET /...", "web", "first.run", "second.run", "third.run", "last.run"];
+        let (parents, resource, key) = collector
+            .until(|got| {
+                let spans: Option<Vec<_>> = names.iter().map(|name| named(got, name).cloned()).collect();
+                Some((spans?, got.resources.first()?.clone(), got.headers.first()?.get("api-key")?.clone()))
+            })
+            .await;
+        assert_eq!(key, "sesame");
+        let about = |key| attribute(&resource.attributes, key);
+        assert_eq!(
+            (about("service.name").as_deref(), about("service.version").as_deref()),
+            (Some("chain"), Some("1.2.3"))
+        );
+        assert_eq!(about("deployment.environment.name").as_deref(), Some("test"));
+        assert!(parents.iter().all(|span| hex(&span.trace_id) == TRACE && span.trace_state == "vendor=1"));
+        assert_eq!(hex(&parents[0].parent_span_id), PARENT);
+        for pair in parents.windows(2) {
+            assert_eq!(pair[1].parent_span_id, pair[0].span_id, "{} calls {}", pair[0].name, pair[1].name);
+        }
+        let of = |place: usize, key| attribute(&parents[place].attributes, key).unwrap_or_default();
+        assert_eq!(
+            (of(0, "http.request.method"), of(0, "url.path"), of(0, "url.query")),
+            ("GET".into(), "/run/7".into(), "q=1".into())
+        );
+        assert_eq!((of(0, "http.route"), of(0, "http.response.status_code")), ("/...".into(), "502".into()));
+        assert_eq!((of(5, "watertight.caller"), of(5, "watertight.component")), ("third".into(), "last".into()));
+        assert_eq!((of(5, "watertight.function"), of(5, "error.type")), ("run".into(), "trap".into()));
+        assert!(parents.iter().all(|span| span.end_time_unix_nano > span.start_time_unix_nano));
+        server.stop();
+    }
+}
+
+#[tokio::test]
+async fn what_nobody_samples_is_sent_when_it_fails_and_only_then() {
+    let collector = Collector::start(false).await;
+    let app = chain();
+    let server = Server::start(app.path(), &["--workers", "1", "--otlp", &collector.url(), "--trace-ratio", "0"]);
+    assert_eq!(get(server.address, "/idle").await.expect("it answers").0, 200);
+    assert_eq!(get_within(server.address, "/run/7", false).await, 502);
+    collector.until(|got| named(got, "last.run").map(|_| ())).await;
+    server.stop();
+    let requests = collector.until(|got| Some(got.spans.iter().filter(|span| span.name == "GET /...").count())).await;
+    assert_eq!(requests, 1, "the one that failed");
+}
+
+#[tokio::test]
+async fn lines_of_guests_carry_their_trace_and_metrics_come() {
+    let collector = Collector::start(false).await;
+    let manifest = r#"
+[app]
+name = "chatty"
+version = "1.2.3"
+
+[component.web]
+source = "http-behave.wasm"
+uses = ["writer"]
+[component.writer]
+source = "write-logs.wasm"
+grants.stdio = true
+
+[[trigger.http]]
+route = "/..."
+component = "web"
+"#;
+    let app = AppFolder::new(manifest, &["http-behave", "write-logs"]);
+    let mut command =
+        watertight(&["serve", app.text(), "--listen", "127.0.0.1:0", "--format", "json", "--workers", "2"]);
+    command
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url())
+        .env("OTEL_METRIC_EXPORT_INTERVAL", "200")
+        .stdout(std::process::Stdio::piped());
+    let server = Server::from(&mut command);
+    assert_eq!(get_within(server.address, "/run/1", true).await, 200);
+    let (line, span) =
+        collector.until(|got| Some((got.lines.first()?.clone(), named(got, "writer.run")?.clone()))).await;
+    assert_eq!((hex(&line.trace_id), &line.span_id), (TRACE.to_owned(), &span.span_id));
+    assert_eq!(attribute(&line.attributes, "watertight.component").as_deref(), Some("writer"));
+    let wanted = ["watertight_edge_call_duration_seconds", "watertight_otlp_exported", "watertight_http_requests"];
+    collector
+        .until(|got| wanted.iter().all(|name| got.metrics.iter().any(|metric| metric.name == *name)).then_some(()))
+        .await;
+    server.stop();
+}
+
+#[tokio::test]
+async fn a_collector_that_is_slow_or_away_costs_nothing_but_what_was_meant_for_it() {
+    // One that takes connections and never says a word, and one that is not there.
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+    let gone = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+    let away = gone.local_addr().expect("it has one");
+    drop(gone);
+    for place in [silent.local_addr().expect("it has one"), away] {
+        let app = site("ok");
+        let url = format!("http://{place}");
+        let socket = app.path().join("admin.sock");
+        let socket = socket.to_str().expect("test paths are text");
+        let mut command = watertight(&["serve", app.text(), "--listen", "127.0.0.1:0", "--format", "json"]);
+        command
+            .args(["--workers", "1", "--otlp", &url, "--admin-socket", socket])
+            .env("OTEL_EXPORTER_OTLP_TIMEOUT", "300")
+            .stdout(std::process::Stdio::piped());
+        let server = Server::from(&mut command);
+        let began = Instant::now();
+        for _ in 0..50 {
+            assert_eq!(get(server.address, "/run/1").await.expect("it answers").0, 200);
+        }
+        assert!(began.elapsed().as_secs() < 30, "requests do not wait for a collector");
+        let lost = loop {
+            let told = run(&["ps", socket, "--format", "json"]);
+            let told: serde_json::Value = serde_json::from_str(&told.stdout).expect("it is a document");
+            let lost = told["nodes"][0]["otlp"]["dropped"].as_u64().unwrap_or(0);
+            if lost > 0 {
+                break lost;
+            }
+            assert!(began.elapsed().as_secs() < 60, "what is lost is counted: {told}");
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        };
+        assert!(lost >= 1);
+        server.stop();
+    }
+}
+
+#[test]
+fn what_is_no_collector_is_refused_before_anything_listens() {
+    let app = site("ok");
+    let said = run(&["serve", app.text(), "--otlp", "localhost:4318"]);
+    assert_eq!(said.code, Some(2), "{said:?}");
+    assert!(said.stderr.contains("no address of a collector"), "{said:?}");
+    let said = run(&["serve", app.text(), "--otlp", "http://localhost:4318", "--trace-ratio", "2"]);
+    assert_eq!(said.code, Some(2), "{said:?}");
+    let _ = fs::metadata(app.path());
+}
