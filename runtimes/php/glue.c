@@ -464,7 +464,7 @@ void language_request(const char *script) {
     bool cut = !good && SG(headers_sent);
     finish();
     /* A page that somebody made of the error is the answer. */
-    bool silent = !good && !SG(headers_sent) && php_output_get_level() <= 1 && OG(active) && OG(active)->buffer.used == 0;
+    bool silent = !good && !SG(headers_sent) && (!OG(active) || (php_output_get_level() <= 1 && OG(active)->buffer.used == 0));
     if (!silent) {
         zend_try {
             php_output_end_all();

@@ -19,45 +19,49 @@ static int no(void) {
 }
 
 /*
- * Pages for PHP's allocator, which wants them by 2 MiB and aligned to that. It never asks for them at a place where it could not do
- * without; it gives back the end of a mapping now and then, which stays until the rest of it goes.
+ * Memory for PHP's allocator, which wants it by 2 MiB and aligned to that. It is taken from where linear memory ends, and what is given back
+ * is used again: from the C library's heap, every other such piece would be lost to alignment.
  */
-enum { CHUNK = 2 << 20, PAGE = 64 << 10 };
+enum { CHUNK = 2 << 20, PAGE = 64 << 10, CHUNKS = 2048 };
 
-static void **mappings;
-static size_t mapping_count, mapping_room;
+static enum { NOT_OURS, USED, FREE } chunks[CHUNKS];
+
+static size_t chunk_of(size_t address) {
+    return (address + CHUNK - 1) / CHUNK;
+}
+
+static void mark(size_t first, size_t count, int as) {
+    for (size_t i = first; i < first + count; i++) chunks[i] = as;
+}
 
 void *mmap(void *at, size_t len, int protection, int flags, int fd, off_t offset) {
     (void)protection;
     (void)offset;
-    void *pages;
-    if (mapping_count == mapping_room) {
-        size_t room = mapping_room ? 2 * mapping_room : 64;
-        void **more = realloc(mappings, room * sizeof *more);
-        if (more == NULL) return MAP_FAILED;
-        mappings = more;
-        mapping_room = room;
-    }
-    /* Stacks are for fibers, and there is no way to switch to one. */
-    if (at != NULL || fd >= 0 || (flags & MAP_STACK)) {
+    /* Never at a place that is asked for, no files, and no stacks: those are for fibers, and nothing can switch to one. */
+    if (at != NULL || fd >= 0 || (flags & MAP_STACK) || len == 0 || len > INT32_MAX) {
         errno = ENOSYS;
         return MAP_FAILED;
     }
-    if (posix_memalign(&pages, len >= CHUNK ? CHUNK : PAGE, len)) {
+    size_t count = chunk_of(len), run = 0;
+    for (size_t i = 0; i < CHUNKS; i++) {
+        run = chunks[i] == FREE ? run + 1 : 0;
+        if (run < count) continue;
+        mark(i + 1 - count, count, USED);
+        return (void *)((i + 1 - count) * CHUNK);
+    }
+    size_t end = __builtin_wasm_memory_size(0) * PAGE, first = chunk_of(end);
+    if (first + count >= CHUNKS || __builtin_wasm_memory_grow(0, ((first + count) * CHUNK - end) / PAGE) == SIZE_MAX) {
         errno = ENOMEM;
         return MAP_FAILED;
     }
-    return mappings[mapping_count++] = pages;
+    mark(first, count, USED);
+    return (void *)(first * CHUNK);
 }
 
+/* Also the end of what was asked for together. */
 int munmap(void *pages, size_t len) {
-    (void)len;
-    for (size_t i = 0; i < mapping_count; i++)
-        if (mappings[i] == pages) {
-            free(pages);
-            mappings[i] = mappings[--mapping_count];
-            break;
-        }
+    size_t first = chunk_of((size_t)pages);
+    mark(first, chunk_of((size_t)pages + len) - first, FREE);
     return 0;
 }
 

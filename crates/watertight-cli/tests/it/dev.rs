@@ -90,6 +90,22 @@ impl Drop for Dev {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_script_that_is_edited_is_what_answers_next() {
+    let manifest = "[app]\nname = \"site\"\n[component.web]\nsource = \"index.php\"\n\
+                    [[trigger.http]]\nroute = \"/...\"\ncomponent = \"web\"\n";
+    let app = AppFolder::new(manifest, &[]);
+    app.write("_part.php", "<?php const PART = 'one';");
+    app.write("index.php", "<?php require '_part.php'; echo 'part ' . PART;");
+    let dev = Dev::start(&app);
+    dev.until(|answer| answer.contains("part one")).await;
+    app.write("_part.php", "<?php const PART = 'two';");
+    dev.until(|answer| answer.contains("part two")).await;
+    app.write("index.php", "<?php require '_part.php'; echo 'whole ' . PART;");
+    dev.until(|answer| answer.contains("whole two")).await;
+    dev.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_is_built_and_swapped_in_and_no_request_is_dropped() {
     let app = app();
     let dev = Dev::start(&app);

@@ -169,6 +169,7 @@ switch ($_SERVER['PATH_INFO'] ?? '') {
     case '/page': register_shutdown_function(function () { if (error_get_last()) echo 'a page of its own'; }); nothing_like_it();
     case '/syntax': require __DIR__ . '/_syntax.php'; break;
     case '/head': header("X-Bad: a\r\nInjected: yes"); break;
+    case '/setting': echo ini_get('upload_max_filesize'); break;
     case '/loop': function f() { f(); } f(); break;
     default: echo 'home';
 }
@@ -196,6 +197,7 @@ switch ($_SERVER['PATH_INFO'] ?? '') {
         ("/cgi", 409, "conflict"),
         ("/warning", 200, "went on"),
         ("/handled", 503, "sorry"),
+        ("/setting", 200, "3M"),
         ("/page", 500, "a page of its own"),
         ("/syntax", 500, "Internal Server Error\n"),
         ("/sub/page.php?x", 200, "sub /sub/page.php /sub/page.php - beside"),
@@ -297,6 +299,15 @@ echo move_uploaded_file($file['tmp_name'], '/data/kept.bin') ? 'kept' : 'lost', 
     assert!(first.starts_with("c.bin image/x 3000000 0 ") && first.ends_with(" a.txt+b.txt grün"), "{text}");
     assert_eq!((lines.next(), lines.next()), (Some("uploaded safe"), Some("kept 3000000")), "{text}");
     assert!(fs::read(folder.path().join("data/kept.bin")).expect("it was kept") == content, "every byte is there");
+}
+
+#[test]
+fn a_folder_that_is_granted_as_tmp_is_used_as_that() {
+    let page = "<?php echo file_put_contents('/tmp/note', 'kept'), file_get_contents('/tmp/note'), strlen(tempnam('/tmp', 'z'));";
+    let folder = pages("dirs = [{ host = \"data\", guest = \"/tmp\", mode = \"rw\" }]", &[("site/index.php", page)]);
+    let server = Server::start(folder.path());
+    assert_eq!(Client::new(server.address).get("/"), (200, "4kept12".to_owned()));
+    assert_eq!(fs::read_to_string(folder.path().join("data/note")).expect("it was kept"), "kept");
 }
 
 /// A host that says what it was asked, once for each connection.
