@@ -349,6 +349,7 @@ static void read_settings(const char *script) {
     efree(folder);
 }
 
+/* Nobody asks: see `scripts` in runtime.toml. */
 bool language_load(const char *script) {
     (void)script;
     return false;

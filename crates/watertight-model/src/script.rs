@@ -100,10 +100,17 @@ pub struct SnapshotSpec {
     /// Whether the component holds a snapshot of the interpreter already: then it is only taken with a script.
     #[serde(default)]
     pub taken: bool,
+    /// Whether a script that answers requests is loaded into a snapshot of its own: not where each request reads it anyway.
+    #[serde(default = "yes")]
+    pub scripts: bool,
     /// Whether that function forgets the handles of files that were opened meanwhile: without this, a script that opens one is loaded in each
     /// cell.
     #[serde(default)]
     pub forgets_files: bool,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 /// Text that does not describe a runtime.
@@ -174,7 +181,7 @@ impl RuntimeSpec {
             version: self.version.clone(),
             folder: file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).into(),
             entry: format!("{FOLDER}/{name}"),
-            snapshot: self.snapshot.clone(),
+            snapshot: self.snapshot.clone().filter(|snapshot| snapshot.scripts),
         }
     }
 }
@@ -222,6 +229,10 @@ mod tests {
         let spec = RuntimeSpec::parse(&with_snapshot).expect("it is good");
         let snapshot = spec.snapshot.expect("it has one");
         assert_eq!((snapshot.init.as_str(), snapshot.taken), ("prepare", false));
+        assert!(snapshot.scripts, "unless it says otherwise");
+        let without = RuntimeSpec::parse(&format!("{with_snapshot}scripts = false\n")).expect("it is good");
+        assert_eq!(without.script(Path::new("app.py")).snapshot, None);
+        assert!(without.snapshot.is_some(), "its interpreter is taken all the same");
     }
 
     #[test]
