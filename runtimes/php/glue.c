@@ -10,6 +10,7 @@
 #include "files.h"
 #include "folder.h"
 #include "host.h"
+#include "modules.h"
 #include "outbound.h"
 
 #include "SAPI.h"
@@ -284,6 +285,7 @@ static int start_with_it(int type, int number) {
 static zend_module_entry extension = {
     STANDARD_MODULE_HEADER,
     .name = "watertight",
+    .functions = module_functions,
     .module_startup_func = start_with_it,
     .version = PHP_VERSION,
     STANDARD_MODULE_PROPERTIES,
@@ -390,6 +392,7 @@ int language_command(const char *script) {
     SG(request_info).path_translated = (char *)script;
     read_settings(script);
     if (php_request_startup() == FAILURE) return 255;
+    modules_begin();
     SG(headers_sent) = 1;
     SG(request_info).no_headers = 1;
     constant("STDIN", "php://stdin", "rb");
@@ -460,6 +463,7 @@ void language_request(const char *script) {
         answer_failure();
         return;
     }
+    modules_begin();
     SG(request_info).proto_num = 1001;
     bool good = execute(script);
     bool cut = !good && SG(headers_sent);
