@@ -31,6 +31,9 @@ pub(crate) struct Args {
     /// Also install the packages that tests of the languages use
     #[arg(long)]
     for_tests: bool,
+    /// Add them with the release build of watertight, which is built if need be; else with that of the tests
+    #[arg(long)]
+    release: bool,
     /// List the runtimes and build nothing
     #[arg(long)]
     list: bool,
@@ -62,7 +65,7 @@ struct Sources {
 
 /// Builds all of them, with what tests need, and adds them where the tests look.
 pub(crate) fn for_tests() -> Result<()> {
-    run(&Args { names: Vec::new(), to: None, for_tests: true, list: false, force: false })
+    run(&Args { names: Vec::new(), to: None, for_tests: true, release: false, list: false, force: false })
 }
 
 /// Builds and adds.
@@ -98,7 +101,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             fs::write(&stamped, &stamp)?;
             println!("{name}: built in {} s", began.elapsed().as_secs());
         }
-        add(&built.join(format!("{name}.toml")), args.to.as_deref())?;
+        add(&built.join(format!("{name}.toml")), args)?;
         if args.for_tests && *name == "python" {
             python::packages_for_tests(&folder(args.to.as_deref())?.join("test-packages/python"))?;
         }
@@ -108,16 +111,18 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 /// Has `watertight runtime add` take its part.
 #[expect(clippy::print_stdout, reason = "where it is now is the output of this chore")]
-fn add(toml: &Path, to: Option<&Path>) -> Result<()> {
+fn add(toml: &Path, args: &Args) -> Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    // With the features that everything else here has: else Wasmtime would be compiled once more.
-    let built =
-        Command::new(cargo).current_dir(repository()).args(["build", "--quiet", "--workspace", "--bins"]).status()?;
-    ensure!(built.success(), "watertight does not build");
+    // Each with the features that it is built with otherwise: else Wasmtime would be compiled once more.
+    let build: &[&str] = if args.release { &["--release"] } else { &["--workspace", "--bins"] };
+    let mut building = Command::new(cargo);
+    building.current_dir(repository()).args(["build", "--quiet"]).args(build);
+    ensure!(building.status()?.success(), "watertight does not build");
     let chores = std::env::current_exe().context("where is this chore?")?;
-    let mut command = Command::new(chores.with_file_name("watertight"));
+    let profile = if args.release { "../release/watertight" } else { "watertight" };
+    let mut command = Command::new(chores.with_file_name(profile));
     command.args(["runtime", "add"]).arg(toml);
-    command.arg("--runtimes").arg(folder(to)?);
+    command.arg("--runtimes").arg(folder(args.to.as_deref())?);
     print!("{}", output(&mut command)?);
     Ok(())
 }

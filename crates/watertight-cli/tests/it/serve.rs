@@ -229,18 +229,6 @@ async fn the_log_for_people_is_on_stderr_and_names_the_address() {
 }
 
 #[tokio::test]
-async fn the_press_serves_a_page_whose_pictures_are_broken() {
-    let press = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/press"));
-    let mut server = Server::start(press, &["--workers", "1"]);
-    let (status, page) = get(server.address, "/gallery").await.expect("it answers");
-    assert_eq!(status, 200);
-    assert!(page.contains("<img"), "{page}");
-    let failed = server.next("call", |event| event["outcome"] == "failed");
-    assert_eq!((&failed["edge"], &failed["failure"]), (&"web->thumbnail".into(), &"memory".into()));
-    server.stop();
-}
-
-#[tokio::test]
 async fn a_body_over_the_limit_is_refused() {
     use std::{
         io::{Read as _, Write as _},

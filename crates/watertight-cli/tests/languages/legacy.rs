@@ -1,11 +1,12 @@
 //! `examples/legacy`: programs that were not written for Watertight, and what they cannot reach.
 
-use std::{fs, net::SocketAddr, path::Path, process::Command};
+use std::{fs, path::Path};
 
 use http::{Request, StatusCode, header::LOCATION};
 use tempfile::TempDir;
 
 use crate::{
+    browser::seen,
     client::Client,
     program::{Server, packages},
     python::copy,
@@ -145,18 +146,6 @@ fn what_they_were_not_granted_they_cannot_reach() {
         }
     }
     assert!(fs::read_to_string(legacy.folder.path().join("legacy/lost/index.php")).expect("it is there").len() > 1000);
-}
-
-/// The page as a browser has it after it has loaded all of it.
-fn seen(address: SocketAddr, path: &str) -> String {
-    let profile = tempfile::tempdir().expect("the temporary folder is writable");
-    let mut browser = Command::new("chromium");
-    browser.args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--dump-dom"]);
-    browser.arg(format!("--user-data-dir={}", profile.path().display()));
-    browser.arg(format!("http://{address}{path}"));
-    let output = browser.output().expect("chromium is installed");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! The runtimes have to be there: `cargo xtask runtimes --for-tests` builds them and installs the packages that are tried.
 
 mod battery;
+mod browser;
 mod client;
 mod folder;
 mod javascript;
@@ -11,6 +12,7 @@ mod lua;
 mod mechanism;
 mod modules;
 mod php;
+mod press;
 mod program;
 mod python;
 mod snapshots;
