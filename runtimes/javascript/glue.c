@@ -379,6 +379,14 @@ void language_prepare(void) {
     JS_RunGC(runtime);
 }
 
+void language_fill(const char *end) {
+    for (size_t size = 8; size <= 512; size += 8) {
+        const char *new;
+        do new = js_malloc_rt(runtime, size);
+        while (new != NULL && new < end);
+    }
+}
+
 void language_wake(int argc, char **argv, char **environment) {
     JSValue values[] = {JS_NewArray(js), JS_NewObject(js)};
     for (int i = 0; i < argc; i++) JS_SetPropertyUint32(js, values[0], (uint32_t)i, JS_NewString(js, argv[i]));

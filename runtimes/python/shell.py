@@ -26,6 +26,7 @@ import components
 import events
 import mounted
 import outbound
+import settled
 from componentize_py_types import Err, Ok
 import wit_world
 from wit_world import exports
@@ -34,6 +35,9 @@ from wit_world.imports import wasi_filesystem_types, wall_clock, monotonic_clock
 
 # The script's module, where the snapshot has it.
 loaded = None
+
+# How often the interpreter sees code before it leaves that as it is.
+PRACTICE = 64
 
 # Bytes that one call to the host reads or writes at most.
 CHUNK = 64 * 1024
@@ -50,16 +54,20 @@ METHODS = {
 
 def wake():
     """Makes the interpreter of the snapshot this cell's own. Gives the path of the script."""
-    variables = dict(environment.get_environment())
+    set_environment(environment.get_environment())
+    sys.argv[:] = environment.get_arguments()
+    random.seed(os.urandom(32))
+    if not loaded:
+        set_path(sys.argv[0])
+        os.chdir(sys.path[0])
+    return sys.argv[0]
+
+
+def set_environment(pairs):
+    variables = dict(pairs)
     for name in set(os.environ) - set(variables):
         del os.environ[name]
     os.environ.update(variables)
-    sys.argv[:] = environment.get_arguments()
-    sys.stdout.reconfigure(line_buffering=sys.stdout.isatty())
-    random.seed(os.urandom(32))
-    set_path(sys.argv[0])
-    os.chdir(sys.path[0])
-    return sys.argv[0]
 
 
 def set_path(script):
@@ -153,6 +161,9 @@ class Answer:
         response.set_status_code(self.status)
         self.body = response.body()
         self.stream = self.body.write()
+        self.hand_over(response)
+
+    def hand_over(self, response):
         wasi.ResponseOutparam.set(self.outparam, Ok(response))
 
     def write(self, data):
@@ -174,13 +185,16 @@ class Answer:
     def finish(self):
         if self.stream is None:
             self.send_head()
+        self.flush()
+        self.stream.__exit__(None, None, None)
+        wasi.OutgoingBody.finish(self.body, None)
+        self.finished = True
+
+    def flush(self):
         try:
             self.stream.blocking_flush()
         except Err:
             pass
-        self.stream.__exit__(None, None, None)
-        wasi.OutgoingBody.finish(self.body, None)
-        self.finished = True
 
     def fail(self):
         """Tells the client that there is no answer, or, too late for that, no more of it."""
@@ -241,28 +255,88 @@ def application(module, script):
     raise LookupError(f"{script} has no WSGI or ASGI application: name it `app` or `application`")
 
 
+def respond(app, request, answer):
+    with request.consume() as body, body.stream() as stream:
+        environ = wsgi_environment(request, stream)
+        if asgi.is_one(app):
+            with request.headers() as headers:
+                fields = headers.entries()
+            path = (request.path_with_query() or "/").partition("?")[0]
+            asgi.run(app, environ, fields, path, answer)
+            return
+        result = app(environ, answer.start)
+        try:
+            for part in result:
+                answer.write(part)
+            answer.finish()
+        finally:
+            if hasattr(result, "close"):
+                result.close()
+
+
+class Nobody(contextlib.nullcontext):
+    """A request that nobody sent, with a body that has ended, and headers as browsers send them."""
+
+    def consume(self):
+        return self
+
+    def stream(self):
+        return contextlib.nullcontext(self)
+
+    def headers(self):
+        return self
+
+    def method(self):
+        return wasi.Method_Get()
+
+    def path_with_query(self):
+        return "/"
+
+    def authority(self):
+        return "localhost"
+
+    def scheme(self):
+        return wasi.Scheme_Http()
+
+    def entries(self):
+        return [("accept", b"*/*"), ("cookie", b"a=b")]
+
+    def __enter__(self):
+        return self
+
+
+class Practice(Answer):
+    """An answer that nobody gets."""
+
+    def hand_over(self, response):
+        self.response = response
+
+    def flush(self):
+        pass
+
+    def finish(self):
+        super().finish()
+        self.response.__exit__(None, None, None)
+
+
+def practise():
+    """What runs for the first time writes to its own code, and each cell would have pages of its own for that."""
+
+    def app(environ, start_response):
+        start_response("200 OK", [("content-type", "text/plain")])
+        return [b"."]
+
+    for _ in range(PRACTICE):
+        set_environment([])
+        respond(app, Nobody(), Practice(None))
+
+
 class IncomingHandler(exports.IncomingHandler):
     def handle(self, request, response_out):
         answer = Answer(response_out)
         try:
             script = wake()
-            app = application(loaded or load(script, module_name(script)), script)
-            with request.consume() as body, body.stream() as stream:
-                environ = wsgi_environment(request, stream)
-                if asgi.is_one(app):
-                    with request.headers() as headers:
-                        fields = headers.entries()
-                    path = (request.path_with_query() or "/").partition("?")[0]
-                    asgi.run(app, environ, fields, path, answer)
-                    return
-                result = app(environ, answer.start)
-                try:
-                    for part in result:
-                        answer.write(part)
-                    answer.finish()
-                finally:
-                    if hasattr(result, "close"):
-                        result.close()
+            respond(application(loaded or load(script, module_name(script)), script), request, answer)
         except BaseException as error:
             report(error)
             answer.fail()
@@ -336,14 +410,19 @@ class WitWorld(wit_world.WitWorld):
             sys.meta_path[:] = finders
             finder.close()
         sys.path_importer_cache.clear()
-        gc.collect()
-        gc.freeze()
-        return not Watched.seen and random.getstate() == chance and threading.active_count() == 1
+        pure = not Watched.seen and random.getstate() == chance and threading.active_count() == 1
+        # What is let go of later would be holes again.
+        del chance, finder, finders
+        practise()
+        wit_world.stand_in(sys.path[0].encode() + b"\0")
+        settled.settle()
+        return pure
 
 
 class Run(exports.Run):
     def run(self):
         code = 0
+        sys.stdout.reconfigure(line_buffering=sys.stdout.isatty())
         try:
             load(wake(), "__main__")
         except SystemExit as error:

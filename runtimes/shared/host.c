@@ -21,6 +21,9 @@
 /* Handles of the host's resources. */
 typedef int32_t handle;
 
+/* Room for what a cell allocates, in one piece. */
+enum { ROOM = 1 << 20 };
+
 /* Room for any result: the largest, an error code, is smaller. */
 struct result {
     _Alignas(8) uint8_t bytes[64];
@@ -330,7 +333,7 @@ void exit_with(int code) {
     abort();
 }
 
-static bool prepared;
+static bool prepared, standing;
 
 static void be_prepared(void) {
     if (!prepared) language_prepare();
@@ -351,6 +354,9 @@ static char *wake(void) {
     language_wake(argument_count, arguments, environment);
     char *script = argument_count > 0 ? arguments[0] : "";
     char *slash = strrchr(script, '/');
+    /* The C library remembers it, and would have a look at the folder in each cell. */
+    if (standing) return script;
+    standing = true;
     if (slash != NULL && slash > script) {
         *slash = 0;
         chdir(script);
@@ -368,6 +374,27 @@ static void sleep_well(void) {
     reset_adapter_state();
 }
 
+/*
+ * Takes what is free, so that what a cell allocates lies together: cells share the snapshot's pages until they write to them. What is
+ * taken stays so.
+ */
+static void fill_holes(void) {
+    char *end = (char *)(__builtin_wasm_memory_size(0) << 16);
+    for (size_t size = 1 << 18; size > 8; size -= size / 8 + 8) {
+        char *new;
+        do new = malloc(size);
+        while (new != NULL && new < end);
+        free(new);
+    }
+    language_fill(end);
+    void *volatile room = malloc(ROOM);
+    free(room);
+}
+
+__attribute__((weak)) void language_fill(const char *end) {
+    (void)end;
+}
+
 /* Makes the interpreter ready, and with a script that script: false where it has to be loaded in each cell. */
 AS("prepare") int32_t prepare(void) {
     be_prepared();
@@ -377,6 +404,7 @@ AS("prepare") int32_t prepare(void) {
     bool loaded = count == 0 || language_load(wake());
     preparing = false;
     sleep_well();
+    fill_holes();
     return loaded;
 }
 

@@ -55,6 +55,8 @@ extern bool preparing;
 void language_prepare(void);
 /* Loads the script for the snapshot: false where it has to be loaded in each cell. */
 bool language_load(const char *script);
+/* Takes what the language's own allocator has free before `end`; not every language has one. */
+void language_fill(const char *end);
 /* Sets what belongs to the cell alone. */
 void language_wake(int argc, char **argv, char **environment);
 int language_command(const char *script);

@@ -5,6 +5,7 @@
 
 mod clang;
 mod javascript;
+mod linked;
 mod lua;
 mod php;
 mod python;

@@ -46,7 +46,8 @@ use crate::{
 /// Components of one app, assembled and compiled, with the pools they need. Nothing runs yet.
 pub struct CompiledApp {
     app: Arc<App>,
-    bytes: Arc<BTreeMap<ComponentId, Vec<u8>>>,
+    bytes: Arc<BTreeMap<ComponentId, Arc<[u8]>>>,
+    digests: BTreeMap<ComponentId, blake3::Hash>,
     hashes: Arc<Hashes>,
     morgue: Option<Arc<dyn Morgue>>,
     needs: Vec<Needs>,
@@ -148,16 +149,17 @@ impl CompiledApp {
         progress: &dyn Progress,
     ) -> Result<Self, Vec<LoadError>> {
         let mut problems = Vec::new();
-        let mut bytes = BTreeMap::new();
+        let mut assembled = BTreeMap::new();
         let mut needs = vec![Needs::default(); app.components.len()];
         for component in app.components.iter().filter(|component| component.wall == Wall::Cell) {
-            let made = compile::assemble(&app, component.id, sources)
-                .map_err(LoadError::from)
-                .and_then(|bytes| Ok((read_needs(component, &bytes, &cache, progress)?, bytes)));
+            let made = compile::assemble(&app, component.id, sources).map_err(LoadError::from).and_then(|bytes| {
+                let digest = blake3::hash(&bytes);
+                Ok((read_needs(component, &bytes, &digest, &cache, progress)?, (bytes, digest)))
+            });
             match made {
-                Ok((need, assembled)) => {
+                Ok((need, made)) => {
                     needs[component.id.0 as usize] = need;
-                    bytes.insert(component.id, assembled);
+                    assembled.insert(component.id, made);
                 }
                 Err(problem) => problems.push(problem),
             }
@@ -167,8 +169,10 @@ impl CompiledApp {
         }
         let pools = pool::plan(&app, &needs, roots, MachineLimits::read())
             .map_err(|problems| problems.into_iter().map(LoadError::from).collect::<Vec<_>>())?;
-        let (bytes, hashes) = (Arc::new(bytes), postmortem::hashes(sources));
-        Ok(Self { app, bytes, hashes, morgue: None, needs, pools, cache })
+        let hashes = postmortem::hashes(sources, &assembled);
+        let digests = assembled.iter().map(|(id, (_, digest))| (*id, *digest)).collect();
+        let bytes = Arc::new(assembled.into_iter().map(|(id, (bytes, _))| (id, bytes)).collect());
+        Ok(Self { app, bytes, digests, hashes, morgue: None, needs, pools, cache })
     }
 
     /// Has what is left of failed cells taken there. Nobody takes it otherwise, and nothing is kept for it.
@@ -295,8 +299,8 @@ impl CompiledApp {
         let mut components: Vec<Option<Component>> = Vec::new();
         for spec in &self.app.components {
             let kind = kind(&self.needs[spec.id.0 as usize]);
-            let loaded = match (self.bytes.get(&spec.id), engines.get(kind)) {
-                (Some(bytes), Some(engine)) => Some(self.cache.load(engine, bytes)),
+            let loaded = match (self.bytes.get(&spec.id), self.digests.get(&spec.id), engines.get(kind)) {
+                (Some(bytes), Some(digest), Some(engine)) => Some(self.cache.load(engine, bytes, digest)),
                 _ => None,
             };
             components.push(match loaded.transpose() {
@@ -370,6 +374,7 @@ fn kind(needs: &Needs) -> EngineKind {
 fn read_needs(
     spec: &model::Component,
     bytes: &[u8],
+    digest: &blake3::Hash,
     cache: &CompileCache,
     progress: &dyn Progress,
 ) -> Result<Needs, LoadError> {
@@ -377,10 +382,10 @@ fn read_needs(
     let mut needs = Needs { asynchronous, gc, ..Needs::default() };
     let invalid = |error| CompileError::Invalid { component: spec.name.clone(), error };
     let engine = engine::compiler(kind(&needs)).map_err(invalid)?;
-    if !cache.holds(&engine, bytes) {
+    if !cache.holds(&engine, digest) {
         progress.compiling(spec, bytes.len());
     }
-    let (component, origin) = cache.load(&engine, bytes).map_err(invalid)?;
+    let (component, origin) = cache.load(&engine, bytes, digest).map_err(invalid)?;
     progress.ready(spec, origin);
     if let Some(required) = component.resources_required() {
         needs.memories = required.num_memories;

@@ -15,6 +15,7 @@
 //! longest time: an entry is as young as its files. One that a process has mapped stays mapped, and is made anew when it is asked for again.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io::{self, Read as _, Write as _},
     os::{
@@ -22,6 +23,7 @@ use std::{
         unix::fs::{DirBuilderExt as _, MetadataExt as _},
     },
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -35,7 +37,11 @@ const MAX_CACHE_BYTES: u64 = 4 << 30;
 pub struct CompileCache {
     root: PathBuf,
     most_bytes: u64,
+    checked: Arc<Mutex<Checked>>,
 }
+
+/// Compiled code that this process has checked, by its folder: the file that was checked stays open.
+type Checked = BTreeMap<PathBuf, (PathBuf, Arc<File>)>;
 
 /// The cache folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +79,7 @@ impl CompileCache {
         if found.mode() & 0o022 != 0 {
             return Err(failed(io::Error::other("others than its owner can write to it: chmod go-w")));
         }
-        Ok(Self { root, most_bytes: MAX_CACHE_BYTES })
+        Ok(Self { root, most_bytes: MAX_CACHE_BYTES, checked: Arc::default() })
     }
 
     /// Keeps no more than this, and always the entry that was written last.
@@ -82,16 +88,21 @@ impl CompileCache {
         Self { most_bytes: bytes, ..self }
     }
 
-    /// Whether a sound entry for this component is there, without loading it.
+    /// Whether a sound entry for the component with this digest is there, without loading it.
     #[must_use]
-    pub(crate) fn holds(&self, engine: &Engine, bytes: &[u8]) -> bool {
-        self.sound_entry(&self.folder(engine, bytes), "cwasm").is_some()
+    pub(crate) fn holds(&self, engine: &Engine, digest: &blake3::Hash) -> bool {
+        self.checked_entry(&self.folder(engine, digest)).is_some()
     }
 
     /// Loads the compiled code of a component, compiling it where there is no sound entry. A cache that cannot be written to
     /// is reported, and costs the next start a compile, nothing else.
-    pub(crate) fn load(&self, engine: &Engine, bytes: &[u8]) -> wasmtime::Result<(Component, Origin)> {
-        let folder = self.folder(engine, bytes);
+    pub(crate) fn load(
+        &self,
+        engine: &Engine,
+        bytes: &[u8],
+        digest: &blake3::Hash,
+    ) -> wasmtime::Result<(Component, Origin)> {
+        let folder = self.folder(engine, digest);
         if let Some(component) = self.load_entry(engine, &folder) {
             return Ok((component, Origin::Cached));
         }
@@ -140,15 +151,31 @@ impl CompileCache {
     }
 
     fn load_entry(&self, engine: &Engine, folder: &Path) -> Option<Component> {
-        let (path, file) = self.sound_entry(folder, "cwasm")?;
+        let (path, file) = self.checked_entry(folder)?;
         let same_file = format!("/proc/self/fd/{}", file.as_raw_fd());
         // SAFETY: the checksum says that this open file holds what `write` put there after compiling for an engine with the same
         // compatibility hash; only the owner of the folder can make a file of that name with other content.
         let component = unsafe { Component::deserialize_file(engine, same_file) };
         if component.is_err() {
+            self.checked().remove(folder);
             remove(&path);
         }
         component.ok()
+    }
+
+    /// Finds an entry of compiled code, and looks at its content once in this process.
+    fn checked_entry(&self, folder: &Path) -> Option<(PathBuf, Arc<File>)> {
+        if let Some(known) = self.checked().get(folder) {
+            return Some(known.clone());
+        }
+        let (path, file) = self.sound_entry(folder, "cwasm")?;
+        let entry = (path, Arc::new(file));
+        self.checked().insert(folder.to_owned(), entry.clone());
+        Some(entry)
+    }
+
+    fn checked(&self) -> MutexGuard<'_, Checked> {
+        self.checked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Finds the entry whose content has the hash that is its name, and removes those whose has not.
@@ -172,11 +199,11 @@ impl CompileCache {
         })
     }
 
-    fn folder(&self, engine: &Engine, bytes: &[u8]) -> PathBuf {
+    fn folder(&self, engine: &Engine, digest: &blake3::Hash) -> PathBuf {
         let mut hasher = blake3::Hasher::new();
         let mut engine_hash = Blake(&mut hasher);
         std::hash::Hash::hash(&engine.precompile_compatibility_hash(), &mut engine_hash);
-        hasher.update(bytes);
+        hasher.update(digest.as_bytes());
         self.root.join(hasher.finalize().to_hex().as_str())
     }
 }

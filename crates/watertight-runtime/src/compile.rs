@@ -1,7 +1,7 @@
 //! From a component's bytes to compiled code: what it needs is read off, a core module is made a component, fused
 //! dependencies are composed in, and the compiler runs once for each content.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use wac_graph::{CompositionGraph, EncodeOptions, types::Package};
 use wasi_preview1_component_adapter_provider as adapter;
@@ -66,7 +66,7 @@ fn features() -> WasmFeatures {
 /// around them do not mention.
 pub(crate) fn uses(bytes: &[u8]) -> (bool, bool) {
     let all = features() | WasmFeatures::CM_ASYNC;
-    let asynchronous = validates(bytes, all) && !validates(bytes, features());
+    let asynchronous = !validates(bytes, features()) && validates(bytes, all);
     let heap = WasmFeatures::GC | WasmFeatures::GC_TYPES | WasmFeatures::EXCEPTIONS;
     let gc = !validates(bytes, all.difference(heap));
     (asynchronous, gc)
@@ -84,24 +84,26 @@ fn validates(bytes: &[u8], features: WasmFeatures) -> bool {
 }
 
 /// The bytes of a component as they will be compiled: adapted from a core module, with its fused dependencies inside.
-pub(crate) fn assemble(app: &App, id: ComponentId, sources: &Sources) -> Result<Vec<u8>, CompileError> {
+pub(crate) fn assemble(app: &App, id: ComponentId, sources: &Sources) -> Result<Arc<[u8]>, CompileError> {
     let component = app.component(id);
-    let bytes = adapt(&component.name, source(sources, id))?;
-    if component.fused.is_empty() {
-        return Ok(bytes);
+    let whole = sources.get(&id).filter(|bytes| component.fused.is_empty() && !Parser::is_core_wasm(bytes));
+    if let Some(bytes) = whole {
+        return Ok(Arc::clone(bytes));
     }
+    let bytes = adapt(&component.name, source(sources, id))?;
     let mut parts: BTreeMap<ComponentId, Vec<u8>> = BTreeMap::new();
     for fused in &component.fused {
         parts.insert(*fused, adapt(&app.component(*fused).name, source(sources, *fused))?);
     }
     // Innermost last: what one of them imports from another is met when its turn comes.
-    component.fused.iter().rev().try_fold(bytes, |socket, fused| {
+    let bytes = component.fused.iter().rev().try_fold(bytes, |socket, fused| {
         plug(socket, parts.remove(fused).unwrap_or_default()).map_err(|error| CompileError::Fuse {
             component: component.name.clone(),
             dependency: app.component(*fused).name.clone(),
             error,
         })
-    })
+    })?;
+    Ok(bytes.into())
 }
 
 fn source(sources: &Sources, id: ComponentId) -> &[u8] {

@@ -27,6 +27,13 @@ const MIN_TABLE_ELEMENTS: usize = 20_000;
 /// Core instances that one component may consist of.
 const CORE_INSTANCES_PER_CELL: u32 = 256;
 
+/// Bytes of a linear memory that stay resident when its cell ends, at least and at most: what the next cell writes to again is put back by
+/// copying, which costs a tenth of the page faults that it saves. An interpreter writes to about a megabyte.
+const KEPT: (u64, u64) = (64 << 10, 2 << 20);
+
+/// The part of the machine's memory that all workers together may keep that way, with one worker for each core.
+const KEPT_PART: u64 = 4;
+
 /// What one engine sets aside.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct PoolPlan {
@@ -42,6 +49,8 @@ pub struct PoolPlan {
     pub gc_heaps: u32,
     /// The largest linear memory, in bytes.
     pub memory_bytes: usize,
+    /// What stays resident of a linear memory that nobody uses, in bytes.
+    pub kept_bytes: usize,
     /// The largest table, in elements.
     pub table_elements: usize,
     /// Core instances in one cell.
@@ -68,6 +77,8 @@ pub struct MachineLimits {
     pub mappings: u64,
     /// `RLIMIT_AS`, or all of the address space.
     pub address_space: u64,
+    /// The memory that there is for each core, in bytes.
+    pub memory_for_each_core: u64,
 }
 
 /// A pool that the machine cannot have.
@@ -133,8 +144,18 @@ impl MachineLimits {
         let address_space = rustix::process::getrlimit(rustix::process::Resource::As)
             .current
             .map_or(ADDRESS_SPACE, |limit| limit.min(ADDRESS_SPACE));
-        Self { mappings, address_space }
+        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
+        Self { mappings, address_space, memory_for_each_core: memory() / cores }
     }
+}
+
+/// The memory of this machine, or less where a control group says so; none where nothing is known.
+fn memory() -> u64 {
+    let read = |file| std::fs::read_to_string(file).unwrap_or_default();
+    let meminfo = read("/proc/meminfo");
+    let total = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB"));
+    let total = total.and_then(|kib| kib.parse::<u64>().ok()).map_or(0, |kib| kib.saturating_mul(1024));
+    read("/sys/fs/cgroup/memory.max").trim().parse().map_or(total, |limit: u64| limit.min(total))
 }
 
 /// Computes what each engine sets aside. `roots` are the components that root calls enter, each with how many at once.
@@ -163,6 +184,11 @@ pub(crate) fn plan(
             plans.len() - 1
         });
         plans[place].add(share, need, component.budget.memory.as_usize());
+    }
+    let memories = plans.iter().map(|plan| u64::from(plan.memories)).sum::<u64>().max(1);
+    let kept = (machine.memory_for_each_core / KEPT_PART / memories).clamp(KEPT.0, KEPT.1);
+    for plan in &mut plans {
+        plan.kept_bytes = usize::try_from(kept).unwrap_or(usize::MAX);
     }
     problems.extend(plans_fit(&plans, machine));
     if problems.is_empty() { Ok(plans) } else { Err(problems) }
@@ -243,6 +269,7 @@ impl PoolPlan {
             tables: 0,
             gc_heaps: 0,
             memory_bytes: 1 << 16,
+            kept_bytes: 0,
             table_elements: MIN_TABLE_ELEMENTS,
             core_instances_per_cell: CORE_INSTANCES_PER_CELL,
             shares: Vec::new(),

@@ -86,7 +86,7 @@ pub(crate) struct Archive {
     pub(crate) morgue: Arc<dyn Morgue>,
     app: Arc<App>,
     /// The components as they were compiled.
-    bytes: Arc<BTreeMap<ComponentId, Vec<u8>>>,
+    bytes: Arc<BTreeMap<ComponentId, Arc<[u8]>>>,
     hashes: Arc<Hashes>,
     types: Arc<Types>,
 }
@@ -97,8 +97,13 @@ pub(crate) type Types = HashMap<(EdgeId, FunctionId), FunctionTypes>;
 /// BLAKE3 of each component's file.
 pub(crate) type Hashes = BTreeMap<ComponentId, String>;
 
-pub(crate) fn hashes(sources: &Sources) -> Arc<Hashes> {
-    Arc::new(sources.iter().map(|(id, bytes)| (*id, blake3::hash(bytes).to_hex().to_string())).collect())
+/// Digests of components as they were assembled are theirs where nothing had to be done to the files.
+pub(crate) fn hashes(sources: &Sources, assembled: &BTreeMap<ComponentId, (Arc<[u8]>, blake3::Hash)>) -> Arc<Hashes> {
+    let hash = |id: &ComponentId, bytes: &Arc<[u8]>| match assembled.get(id) {
+        Some((same, digest)) if Arc::ptr_eq(same, bytes) => *digest,
+        _ => blake3::hash(bytes),
+    };
+    Arc::new(sources.iter().map(|(id, bytes)| (*id, hash(id, bytes).to_hex().to_string())).collect())
 }
 
 /// A failed cell, as far as it can be looked at.
@@ -119,7 +124,7 @@ impl Archive {
     pub(crate) fn new(
         morgue: Arc<dyn Morgue>,
         app: Arc<App>,
-        bytes: Arc<BTreeMap<ComponentId, Vec<u8>>>,
+        bytes: Arc<BTreeMap<ComponentId, Arc<[u8]>>>,
         hashes: Arc<Hashes>,
         types: Arc<Types>,
     ) -> Arc<Self> {
@@ -206,8 +211,7 @@ impl Remains {
     pub fn examine(mut self) -> Postmortem {
         let archive = Arc::clone(&self.archive);
         let spec = archive.app.component(self.component);
-        let nothing = Vec::new();
-        stack::explain(&mut self.stack, archive.bytes.get(&self.component).unwrap_or(&nothing));
+        stack::explain(&mut self.stack, archive.bytes.get(&self.component).map_or(&[], |bytes| bytes));
         let (core, kept) = match std::mem::replace(&mut self.core, Err(String::new())) {
             Ok(bytes) => (Core::Kept { file: CORE_FILE.to_owned(), bytes: bytes.len() as u64 }, Some(bytes)),
             Err(why) => (Core::LeftOut { why }, None),

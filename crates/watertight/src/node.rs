@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use watertight_host::{Console, HostCell, SharedLedgers, WasiHost};
 use watertight_ingress::HttpConfig;
 use watertight_model::{
-    app::{App, Component, ComponentId, SourceKind, Wall},
+    app::{App, Component, ComponentId, SourceKind, Sources, Wall},
     event::{EventSink, NoSink},
     failure::CallError,
     fault::FaultPlan,
@@ -49,6 +49,8 @@ const AFTER_LIMIT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct CompiledNode {
     compiled: CompiledApp,
+    /// What was compiled: scripts that could be loaded are.
+    sources: Sources,
     base: PathBuf,
     warnings: Vec<Problem>,
     ledgers: SharedLedgers,
@@ -115,6 +117,7 @@ impl CheckedApp {
             CompiledApp::compile(Arc::clone(&self.app), &sources, cache, roots, progress).map_err(NodeError::Load)?;
         Ok(CompiledNode {
             compiled,
+            sources,
             base: self.base.clone(),
             warnings: self.warnings.clone(),
             ledgers: SharedLedgers::default(),
@@ -162,6 +165,12 @@ impl CompiledNode {
     #[must_use]
     pub fn pools(&self) -> &[PoolPlan] {
         self.compiled.pools()
+    }
+
+    /// The bytes of the components as they were compiled, with their scripts in them where that can be: for [`AppSource::loaded`].
+    #[must_use]
+    pub fn sources(&self) -> &Sources {
+        &self.sources
     }
 
     /// The checked app.

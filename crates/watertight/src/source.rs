@@ -228,6 +228,33 @@ impl AppSource {
         Ok(CheckedApp { app: Arc::new(app), sources, base: self.base.clone(), warnings, snapshots: true })
     }
 
+    /// The same app with these bytes for its components, which need not be looked at again for what their scripts do while they are loaded.
+    #[must_use]
+    pub fn loaded(mut self, app: &App, ready: &Sources) -> Self {
+        let found = |name: &str| {
+            let component = app.components.iter().find(|component| component.name == name)?;
+            ready.get(&component.id).cloned()
+        };
+        let keep = |script: &mut Script| script.snapshot = None;
+        match &mut self.form {
+            Form::Single { bytes, script, .. } => {
+                if let Some(ready) = app.components.first().and_then(|component| found(&component.name)) {
+                    *bytes = Ok(ready);
+                    script.iter_mut().for_each(keep);
+                }
+            }
+            Form::Manifest { sources, scripts, .. } => {
+                for (name, bytes) in sources.iter_mut() {
+                    if let Some(ready) = found(name) {
+                        *bytes = Ok(ready);
+                    }
+                }
+                scripts.values_mut().for_each(keep);
+            }
+        }
+        self
+    }
+
     /// What another process needs to check the same app: the parts, with their bytes. Only for an app that was checked:
     /// files that could not be read are left out.
     pub(crate) fn parts(&self) -> (SourceParts, Vec<Arc<[u8]>>) {

@@ -120,7 +120,7 @@ impl Clang {
 }
 
 /// The component of a core module that imports preview 1 and the world's own functions.
-fn componentized(mut module: Vec<u8>, wit: &Path) -> Result<Vec<u8>> {
+pub(super) fn componentized(mut module: Vec<u8>, wit: &Path) -> Result<Vec<u8>> {
     let mut resolve = Resolve { all_features: true, ..Resolve::default() };
     let (package, _) = resolve.push_dir(wit)?;
     let world = resolve.select_world(&[package], Some("script"))?;

@@ -1,6 +1,11 @@
 //! What every language has to do, by one script each that answers the same paths and one that is a command.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    path::Path,
+};
 
 use bytes::Bytes;
 use http::Request;
@@ -16,6 +21,12 @@ const MANY: usize = 1000;
 
 /// What a thousand requests may leave, for the allocator's sake.
 const SLACK: u64 = 24 << 20;
+
+/// Interpreters at once.
+const AT_ONCE: usize = 128;
+
+/// Memory that each of them may take, generously.
+const EACH: u64 = 4 << 20;
 
 /// An app of `scripts/site.ENDING` with a folder granted at `/data`, one variable, and nothing else.
 pub(crate) fn site(ending: &str) -> TempDir {
@@ -129,6 +140,31 @@ pub(crate) fn a_thousand_requests_leave_nothing_behind(ending: &str) {
     assert!(server.process.try_wait().expect("it is our child").is_none());
 }
 
+/// As many interpreters at once, each in the middle of a request.
+pub(crate) fn many_wait_at_once(ending: &str) {
+    let folder = site(ending);
+    let server = Server::start(folder.path());
+    let before = server.memory();
+    let head = "POST /echo HTTP/1.1\r\nhost: here\r\nconnection: close\r\ncontent-length: 5\r\n\r\n";
+    let mut waiting: Vec<_> = (0..AT_ONCE)
+        .map(|_| {
+            let mut stream = TcpStream::connect(server.address).expect("the server listens");
+            stream.write_all(head.as_bytes()).expect("it reads");
+            stream
+        })
+        .collect();
+    // One more is answered while the others wait.
+    assert_eq!(Client::new(server.address).get("/hello?name=n"), (200, "hello n".to_owned()));
+    for (index, stream) in waiting.iter_mut().enumerate() {
+        let mut answer = String::new();
+        stream.write_all(format!("{index:05}").as_bytes()).expect("it reads");
+        stream.read_to_string(&mut answer).expect("it answers");
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains(&format!("{index:05}")), "{answer}");
+    }
+    let after = server.memory();
+    assert!(after < before + AT_ONCE as u64 * EACH, "{AT_ONCE} at once made {before} bytes {after}");
+}
+
 pub(crate) fn runs_as_a_command(ending: &str) {
     let folder = tempfile::tempdir().expect("the temporary folder is writable");
     copy(folder.path(), &format!("command.{ending}"));
@@ -184,6 +220,11 @@ macro_rules! battery {
         #[test]
         fn a_thousand_requests_leave_nothing_behind() {
             $crate::battery::a_thousand_requests_leave_nothing_behind($ending);
+        }
+
+        #[test]
+        fn many_wait_at_once() {
+            $crate::battery::many_wait_at_once($ending);
         }
 
         #[test]

@@ -50,7 +50,9 @@ pub(super) fn prepare(args: &Serve) -> Result<Prepared, Failure> {
     }
     let otlp = args.otlp.config().map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
     let (http, tls, extra) = (args.http(), args.tls(), Wanted { events: args.events, otlp });
-    let orders = Orders { app: source, cache, http, tls, ledgers, postmortems, extra };
+    // What was read and loaded once is not looked at again by each worker.
+    let app = source.loaded(node.app(), node.sources());
+    let orders = Orders { app, cache, http, tls, ledgers, postmortems, extra };
     Ok(Prepared { orders, node, compiled, cached, warnings })
 }
 
