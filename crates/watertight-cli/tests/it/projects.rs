@@ -185,7 +185,9 @@ async fn go_answers_and_asks_through_net_http() {
     fs::write(folder.join("main.go"), NET_HTTP).expect("the folder is ours");
     let manifest = fs::read_to_string(folder.join("watertight.toml")).expect("it is there");
     let grants = format!("grants = {{ stdio = true, http = [\"http://{}\"] }}", asked.address);
-    let manifest = manifest.replace("\n\n[[", &format!("\n{grants}\n\n[["));
+    // Other tests may keep the machine busy.
+    let budget = "budget = { cpu = \"1m\", deadline = \"5m\" }";
+    let manifest = manifest.replace("\n\n[[", &format!("\n{grants}\n{budget}\n\n[["));
     fs::write(folder.join("watertight.toml"), manifest).expect("the folder is ours");
     let built = work.run(&folder, &["build"]);
     assert_eq!(built.code, Some(0), "{built:?}");

@@ -1,6 +1,6 @@
 //! Passes calls of `later` on to another component; before an addition it waits, and has `behave` run.
 
-wit_bindgen::generate!({ path: "../../../wit-async", world: "later-relay", generate_all });
+wit_bindgen::generate!({ path: ["../../../wit-async", "wit"], world: "watertight:relay/later-relay", generate_all });
 
 use exports::watertight::later::later::Guest;
 use wasi::clocks::monotonic_clock::wait_for;
