@@ -238,6 +238,8 @@ static void put_server(zval *into) {
     const char *host = request.authority.data, *end = host + request.authority.len, *colon = end;
     while (colon > host && colon[-1] >= '0' && colon[-1] <= '9') colon--;
     bool port = colon > host && colon < end && colon[-1] == ':';
+    /* The host tells it as the authority, and not as a header. */
+    put(into, "HTTP_HOST", host, request.authority.len);
     put(into, "SERVER_NAME", host, port ? (size_t)(colon - 1 - host) : request.authority.len);
     if (port) put(into, "SERVER_PORT", colon, (size_t)(end - colon));
     else put_text(into, "SERVER_PORT", https ? "443" : "80");
