@@ -105,7 +105,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 /// The load generator shares the machine with the servers, so it must be as quick as they are: it runs from the same release build.
 fn rerun_in_release(args: &Args, target: &Path) -> Result<()> {
-    let mut build = Command::new(env!("CARGO"));
+    let mut build = crate::cargo();
     build.args(["build", "--release"]).args(PACKAGES).current_dir(repository());
     run_to_end(&mut build)?;
     let mut again = Command::new(target.join("release/xtask"));
@@ -125,7 +125,7 @@ pub(crate) const PACKAGES: [&str; 6] =
 
 /// A bench of `watertight-runtime`, built beside the rest.
 fn cargo_bench(place: &Place, name: &str) -> Command {
-    let mut command = Command::new(env!("CARGO"));
+    let mut command = crate::cargo();
     command.args(["bench", "--quiet"]).args(PACKAGES).args(["--bench", name]).current_dir(&place.repository);
     command
 }

@@ -3,8 +3,6 @@
 //! The campaign is a test of `watertight`, which CI runs with fewer calls; this runs it optimised, with as many as asked for. It
 //! prints how far it is, then a table, and fails if anything was not as the manifest says.
 
-use std::process::Command;
-
 use anyhow::{Context as _, Result, ensure};
 
 use crate::bench::PACKAGES;
@@ -24,7 +22,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut cargo = crate::cargo();
     cargo.args(["test", "--quiet"]);
     if !args.debug {
         cargo.arg("--release");

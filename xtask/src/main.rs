@@ -9,6 +9,8 @@ mod runtimes;
 mod test;
 mod tidy;
 
+use std::process::Command;
+
 use clap::Parser;
 
 /// The project's chores.
@@ -31,6 +33,17 @@ enum Chore {
     Test(test::Args),
     /// Check the rules that no compiler checks
     Tidy,
+}
+
+/// Cargo, as the user would run it. What it tells the programs that it runs, such as this one, some build scripts look at (ring's does), and
+/// with it they and all that needs them would be compiled anew.
+fn cargo() -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let told = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(told)) {
+        cargo.env_remove(name);
+    }
+    cargo
 }
 
 fn main() -> anyhow::Result<()> {

@@ -113,10 +113,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// Has `watertight runtime add` take its part.
 #[expect(clippy::print_stdout, reason = "where it is now is the output of this chore")]
 fn add(toml: &Path, args: &Args) -> Result<()> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     // Each with the features that it is built with otherwise: else Wasmtime would be compiled once more.
     let build: &[&str] = if args.release { &["--release"] } else { &["--workspace", "--bins"] };
-    let mut building = Command::new(cargo);
+    let mut building = crate::cargo();
     building.current_dir(repository()).args(["build", "--quiet"]).args(build);
     ensure!(building.status()?.success(), "watertight does not build");
     let chores = std::env::current_exe().context("where is this chore?")?;

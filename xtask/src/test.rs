@@ -50,5 +50,5 @@ fn has_nextest() -> bool {
 }
 
 fn cargo() -> Command {
-    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    crate::cargo()
 }
