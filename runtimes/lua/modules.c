@@ -5,7 +5,7 @@
 
 #include "modules.h"
 
-#include "../shared/modules.h"
+#include "calls.h"
 
 #include "lauxlib.h"
 

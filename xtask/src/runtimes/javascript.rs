@@ -23,7 +23,7 @@ pub(super) fn build(sources: &Sources, tools: &Path, out: &Path) -> Result<()> {
     fs::write(&web, embed(&bundle, "web_js"))?;
     let mut files: Vec<_> = ENGINE.iter().map(|name| (engine.join(name), &[][..])).collect();
     let own = ["glue.c", "modules.c"].map(|name| (sources.own.join(name), &[][..]));
-    let shared = ["host.c", "modules.c"].map(|name| (sources.shared().join(name), &[][..]));
+    let shared = ["calls.c", "host.c"].map(|name| (sources.shared().join(name), &[][..]));
     files.extend(own.into_iter().chain(shared).chain([(web, &[][..])]));
     let include = |folder: &Path| format!("-I{}", folder.display());
     let flags = ["-D_GNU_SOURCE", "-DQUICKJS_NG_BUILD", "-D_WASI_EMULATED_SIGNAL", "-D_WASI_EMULATED_PROCESS_CLOCKS"];

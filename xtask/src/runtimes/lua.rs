@@ -27,7 +27,7 @@ pub(super) fn build(sources: &Sources, tools: &Path, out: &Path) -> Result<()> {
     }
     files.sort();
     let own = ["glue.c", "modules.c"].map(|name| (sources.own.join(name), &[][..]));
-    files.extend(own.into_iter().chain(["host.c", "modules.c"].map(|name| (sources.shared().join(name), &[][..]))));
+    files.extend(own.into_iter().chain(["calls.c", "host.c"].map(|name| (sources.shared().join(name), &[][..]))));
     let flags = [
         "-D_GNU_SOURCE",
         "-D_WASI_EMULATED_SIGNAL",

@@ -126,7 +126,7 @@ pub(super) fn build(sources: &Sources, tools: &Path, out: &Path) -> Result<()> {
     let with_shared = [shared.as_str()];
     let own = ["config/main/internal_functions.c", "files.c", "glue.c", "modules.c", "outbound.c", "system.c"];
     files.extend(own.map(|name| (sources.own.join(name), &with_shared[..])));
-    files.extend(["folder.c", "host.c", "modules.c"].map(|name| (sources.shared().join(name), &[][..])));
+    files.extend(["calls.c", "folder.c", "host.c"].map(|name| (sources.shared().join(name), &[][..])));
     let wrapped = WRAPPED.map(|name| format!("-Wl,--wrap={name}"));
     let link = ["-lsetjmp", "-lwasi-emulated-signal", "-lwasi-emulated-getpid", "-lwasi-emulated-process-clocks"];
     let jumps = ["-mllvm", "-wasm-enable-sjlj", "-mllvm", "-wasm-use-legacy-eh=false"];

@@ -1,6 +1,6 @@
 /* Other components of the app, called by name, and the CBOR that values are in on the way there and back. */
-#ifndef WATERTIGHT_MODULES_H
-#define WATERTIGHT_MODULES_H
+#ifndef WATERTIGHT_CALLS_H
+#define WATERTIGHT_CALLS_H
 
 #include "host.h"
 

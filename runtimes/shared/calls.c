@@ -1,6 +1,6 @@
-/* See modules.h. */
+/* See calls.h. */
 
-#include "modules.h"
+#include "calls.h"
 
 #include <ctype.h>
 #include <stdlib.h>
