@@ -21,6 +21,9 @@
 extern const uint8_t web_js[];
 extern const size_t web_js_len;
 
+/* From here on what there is lives for ever: see immortal.c. */
+void js_make_immortal(JSRuntime *runtime);
+
 static JSRuntime *runtime;
 static JSContext *js;
 static JSValue hooks, loaded;
@@ -385,6 +388,7 @@ void language_fill(const char *end) {
         do new = js_malloc_rt(runtime, size);
         while (new != NULL && new < end);
     }
+    js_make_immortal(runtime);
 }
 
 void language_wake(int argc, char **argv, char **environment) {

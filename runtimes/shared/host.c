@@ -380,7 +380,7 @@ static void sleep_well(void) {
  */
 static void fill_holes(void) {
     char *end = (char *)(__builtin_wasm_memory_size(0) << 16);
-    for (size_t size = 1 << 18; size > 8; size -= size / 8 + 8) {
+    for (size_t size = 1 << 18; size > 4; size -= size > 64 ? size / 8 : 4) {
         char *new;
         do new = malloc(size);
         while (new != NULL && new < end);

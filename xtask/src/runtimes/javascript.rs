@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, process::Command};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use super::{
     Sources,
@@ -13,7 +13,24 @@ use super::{
 /// It decides the version of QuickJS-ng.
 const CRATE: (&str, &str) = ("rquickjs-sys", "0.14.0");
 
-const ENGINE: [&str; 4] = ["quickjs.c", "libregexp.c", "libunicode.c", "dtoa.c"];
+const ENGINE: [&str; 3] = ["libregexp.c", "libunicode.c", "dtoa.c"];
+
+/// What is changed of `quickjs.c`: see `immortal.c`, which follows it. What memory held before is no count.
+const CHANGES: [(&str, &str); 3] = [
+    (
+        "#define JS_REF_COUNT(p) (js_rc(p)->ref_count)",
+        "#define IMMORTAL (1 << 30)
+        static int js_immortal;
+        static inline int *js_count(JSMallocBlockHeader *b) {
+            if (likely(b->ref_count < IMMORTAL)) return &b->ref_count;
+            js_immortal = IMMORTAL;
+            return &js_immortal;
+        }
+        #define JS_REF_COUNT(p) (*js_count(js_rc(p)))",
+    ),
+    ("b->u.block_idx = block_idx;", "b->u.block_idx = block_idx; b->ref_count = 0;"),
+    (" b->block_size_idx = 0xff; /* fail safe */", " b->block_size_idx = 0xff; b->ref_count = 0;"),
+];
 
 pub(super) fn build(sources: &Sources, tools: &Path, out: &Path) -> Result<()> {
     let scratch = tempfile::tempdir()?;
@@ -21,7 +38,10 @@ pub(super) fn build(sources: &Sources, tools: &Path, out: &Path) -> Result<()> {
     let bundle = bundled(&sources.own, scratch.path())?;
     let web = scratch.path().join("web_js.c");
     fs::write(&web, embed(&bundle, "web_js"))?;
+    let changed = tools.join("quickjs-immortal.c");
+    fs::write(&changed, immortal(&engine, &sources.own)?)?;
     let mut files: Vec<_> = ENGINE.iter().map(|name| (engine.join(name), &[][..])).collect();
+    files.push((changed, &[]));
     let own = ["glue.c", "modules.c"].map(|name| (sources.own.join(name), &[][..]));
     let shared = ["calls.c", "host.c"].map(|name| (sources.shared().join(name), &[][..]));
     files.extend(own.into_iter().chain(shared).chain([(web, &[][..])]));
@@ -35,6 +55,19 @@ pub(super) fn build(sources: &Sources, tools: &Path, out: &Path) -> Result<()> {
             .into(),
     };
     Clang::ready(tools)?.component(&program, sources, scratch.path(), out)
+}
+
+/// The engine with [`CHANGES`], and what makes use of them.
+fn immortal(engine: &Path, own: &Path) -> Result<String> {
+    let mut source = fs::read_to_string(engine.join("quickjs.c"))?;
+    for (from, to) in CHANGES {
+        ensure!(
+            source.contains(from),
+            "this release of QuickJS-ng has no line `{from}`: see runtimes/javascript/immortal.c"
+        );
+        source = source.replace(from, to);
+    }
+    Ok(source + &fs::read_to_string(own.join("immortal.c"))?)
 }
 
 /// `web.js` and what it imports, in one script.

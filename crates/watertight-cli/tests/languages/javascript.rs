@@ -70,3 +70,56 @@ fn a_handler_that_waits_for_nothing_fails_and_does_not_hang() {
     assert_eq!(answer.status(), 500);
     server.log("a promise is waited for that nothing will settle");
 }
+
+/// What a snapshot holds is not counted any more: whatever a request does to it, and however much it throws away, comes out as ever.
+#[test]
+fn what_was_loaded_can_be_changed_and_thrown_away_like_anything_else() {
+    let folder = tempfile::tempdir().expect("the temporary folder is writable");
+    let script = folder.path().join("app.mjs");
+    fs::write(
+        &script,
+        r#"
+class Node { constructor(next) { this.next = next; this.self = this; } }
+const record = { a: 1, b: "two" }, list = [3, 1, 2], map = new Map([["k", record]]), weak = new WeakMap([[record, "w"]]);
+const held = new WeakRef(list), bytes = new Uint8Array(16), text = "ab".repeat(50), key = Symbol("key");
+let chain = null;
+for (let n = 0; n < 100; n++) chain = new Node(chain);
+const counter = (() => { let n = 0; return () => ++n; })();
+
+function change() {
+  for (let n = 0; n < 2000; n++) { record["p" + n] = n; list.push(n); map.set("m" + n, { record, n }); }
+  for (let n = 0; n < 2000; n += 2) { delete record["p" + n]; map.delete("m" + n); }
+  delete record.b;
+  record[key] = text + text;
+  list.sort((a, b) => a - b).splice(5, 1900);
+  Node.prototype.depth = function () { return this.next ? 1 + this.next.depth() : 1; };
+  Object.defineProperty(record, "a", { get: () => counter() });
+  Array.prototype.last = function () { return this[this.length - 1]; };
+  globalThis.added = list;
+  bytes.fill(7);
+}
+
+export default {
+  async fetch() {
+    change();
+    let thrown = 0;
+    for (let n = 0; n < 300_000; n++) { const a = { n }, b = { a, chain, record }; a.b = b; thrown += b.a.n === n; }
+    chain = chain.next.next;
+    await null;
+    return Response.json([
+      thrown, Object.keys(record).length, record.a, record.a, record[key].length, list.length, list.last(), map.size, weak.get(record),
+      held.deref() === list, chain.depth(), bytes.join(""), counter(), added === list, Object.getOwnPropertySymbols(record).length,
+    ]);
+  },
+};
+"#,
+    )
+    .expect("the folder is writable");
+    let server = Server::start(&script);
+    let mut client = Client::new(server.address);
+    for _ in 0..3 {
+        let answer = client.send(Request::get("/"), "");
+        let expected = r#"[300000,1001,1,2,200,103,1999,1001,"w",true,98,"7777777777777777",3,true,1]"#;
+        assert_eq!((answer.status().as_u16(), String::from_utf8_lossy(answer.body()).as_ref()), (200, expected));
+    }
+}
