@@ -13,15 +13,18 @@ use std::{
 use parking_lot::Mutex;
 use slab::Slab;
 use wasmtime::ResourceLimiter;
-use watertight_model::{app::Component, usage::CellUsage};
+use watertight_model::{app::Component, event::CellId, usage::CellUsage};
 
-use crate::meter::CpuAccount;
+use crate::{clock::Moment, cut::Cut, meter::CpuAccount};
 
 /// What an element of a table costs: a pointer.
 const TABLE_ELEMENT_BYTES: usize = 8;
 
 /// What one cell holds and has spent.
 pub struct Account {
+    since: Moment,
+    /// How the cell is ended from outside, if it is no resident: those have one that they share with their seat.
+    cut: Cut,
     memory: Memory,
     cpu: Arc<CpuAccount>,
     logged: AtomicU64,
@@ -74,12 +77,23 @@ impl Account {
             denied: AtomicBool::new(false),
         };
         Arc::new(Self {
+            since: Moment::now(),
+            cut: Cut::default(),
             memory,
             cpu: Arc::default(),
             logged: AtomicU64::new(0),
             log_dropped: AtomicU64::new(0),
             holdings: OnceLock::new(),
         })
+    }
+
+    /// Since when the cell lives.
+    pub(crate) fn since(&self) -> Moment {
+        self.since
+    }
+
+    pub(crate) fn cut(&self) -> &Cut {
+        &self.cut
     }
 
     pub(crate) fn cpu(&self) -> &Arc<CpuAccount> {
@@ -231,7 +245,7 @@ impl ResourceLimiter for MemoryLimit {
 
 /// The accounts of a component's cells that live.
 #[derive(Debug, Default)]
-pub(crate) struct Living(Mutex<Slab<Arc<Account>>>);
+pub(crate) struct Living(Mutex<Slab<(CellId, Arc<Account>)>>);
 
 /// A place among the living, until it is dropped.
 #[derive(Debug)]
@@ -241,13 +255,18 @@ pub(crate) struct Alive {
 }
 
 impl Living {
-    pub(crate) fn add(self: &Arc<Self>, account: Arc<Account>) -> Alive {
-        Alive { among: Arc::clone(self), place: self.0.lock().insert(account) }
+    pub(crate) fn add(self: &Arc<Self>, cell: CellId, account: Arc<Account>) -> Alive {
+        Alive { among: Arc::clone(self), place: self.0.lock().insert((cell, account)) }
     }
 
     /// The accounts, to be read without the lock.
     pub(crate) fn all(&self) -> Vec<Arc<Account>> {
-        self.0.lock().iter().map(|(_, account)| Arc::clone(account)).collect()
+        self.0.lock().iter().map(|(_, (_, account))| Arc::clone(account)).collect()
+    }
+
+    /// The same, with whose they are; not more than so many.
+    pub(crate) fn named(&self, most: usize) -> Vec<(CellId, Arc<Account>)> {
+        self.0.lock().iter().take(most).map(|(_, named)| named.clone()).collect()
     }
 }
 

@@ -34,7 +34,7 @@ use crate::{
     clock::{Moment, nanos},
     cut::Cut,
     driver::Found,
-    failure::{self, DependencyFailed, ExitStatus, Interrupted},
+    failure::{self, DependencyFailed, ExitStatus, Interrupted, ThrownOut},
     host::CellData,
     inject::{self, Sabotage},
     membrane::{self, Adopted, ExportedFunction, Frame, Lent, Proxy, Pumps, TypedExport},
@@ -66,7 +66,7 @@ pub struct CellCore<T: CellData> {
     cpu_budget: u64,
     /// Nanoseconds of cpu after which it goes on at lower priority.
     slice: u64,
-    /// How it is ended while it runs, if it is a resident.
+    /// How it is ended while it runs, if it is a resident; else its account has it.
     pub(crate) cut: Option<Arc<Cut>>,
     denied: Vec<String>,
     /// What a drill does to the next call.
@@ -251,8 +251,9 @@ impl<T: CellData> CellCore<T> {
         }
         let now = Moment::now();
         let stop = |kind| Err(Interrupted { kind }.into());
-        if self.cut.as_ref().is_some_and(|cut| cut.is_made()) {
-            return stop(FailureKind::Down);
+        let cut = ending(self.cut.as_ref(), &self.account);
+        if cut.is_made() {
+            return Err(cut.error());
         }
         if now >= self.deadline {
             return stop(FailureKind::Deadline);
@@ -328,7 +329,8 @@ impl<T: CellData> Cell<T> {
         bound(&mut store, spec);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|mut store| store.data_mut().core_mut().tick());
-        let made = run(pin!(loaded.pre.instantiate_async(&mut store)), &cpu, None, deadline, Moment::now()).await;
+        let made =
+            run(pin!(loaded.pre.instantiate_async(&mut store)), &cpu, account.cut(), deadline, Moment::now()).await;
         let instance = made.map_err(|error| settle(&error, &mut store, spec, Some(&**app)))?;
         store.data_mut().core_mut().instance = Some(instance);
         app.events().emit(Event::CellStarted { cell: id, component });
@@ -342,7 +344,7 @@ impl<T: CellData> Cell<T> {
             component,
             cpu,
             cut,
-            _alive: loaded.living.add(Arc::clone(&account)),
+            _alive: loaded.living.add(id, Arc::clone(&account)),
             account,
             exports,
             entered: false,
@@ -370,14 +372,21 @@ impl<T: CellData> Cell<T> {
 
     /// Whether it may be entered again.
     pub(crate) fn is_sound(&self) -> bool {
-        !self.entered && matches!(self.end, CellEnd::Done)
+        !self.entered && matches!(self.end, CellEnd::Done) && !self.is_ejected()
     }
+
+    /// Whether it was thrown out, by an operator. It fails at its next step if it runs, and is not entered again if it rests.
+    pub(crate) fn is_ejected(&self) -> bool {
+        ending(self.cut.as_ref(), &self.account).is_ejected()
+    }
+
 
     /// How it ended, if it may not be entered again.
     pub(crate) fn fate(&self) -> Option<End> {
         match self.end {
             CellEnd::Ejected(_) if self.exited => Some(End::Normal),
             CellEnd::Ejected(kind) => Some(End::Failed(kind)),
+            CellEnd::Done if self.is_ejected() => Some(End::Failed(FailureKind::WallLost)),
             CellEnd::Done => self.entered.then_some(End::CutOff),
         }
     }
@@ -470,7 +479,7 @@ impl<T: CellData> Cell<T> {
             Box::pin(self.struck(deadline)).await?;
         }
         let called =
-            run(pin!(typed.call(&mut self.store, arguments)), &self.cpu, self.cut.as_deref(), deadline, began).await;
+            run(pin!(typed.call(&mut self.store, arguments)), &self.cpu, ending(self.cut.as_ref(), &self.account), deadline, began).await;
         let counted = called.and_then(|mut results| {
             results.charge(&self.account)?;
             Ok(results)
@@ -484,7 +493,7 @@ impl<T: CellData> Cell<T> {
         let dropped = run(
             pin!(resource.resource_drop_async(&mut self.store)),
             &self.cpu,
-            self.cut.as_deref(),
+            ending(self.cut.as_ref(), &self.account),
             deadline,
             Moment::now(),
         )
@@ -503,7 +512,7 @@ impl<T: CellData> Cell<T> {
             Box::pin(self.struck(deadline)).await?;
         }
         let ran =
-            run(pin!(run_in(&mut self.store, self.instance)), &self.cpu, self.cut.as_deref(), deadline, Moment::now())
+            run(pin!(run_in(&mut self.store, self.instance)), &self.cpu, ending(self.cut.as_ref(), &self.account), deadline, Moment::now())
                 .await;
         self.left(ran)
     }
@@ -518,7 +527,7 @@ impl<T: CellData> Cell<T> {
         let ran = run(
             pin!(async { self.store.run_concurrent(calls).await? }),
             &self.cpu,
-            self.cut.as_deref(),
+            ending(self.cut.as_ref(), &self.account),
             far,
             Moment::now(),
         )
@@ -538,7 +547,7 @@ impl<T: CellData> Cell<T> {
     /// Does to the entered cell what a drill wants.
     async fn struck(&mut self, deadline: Moment) -> Result<(), CallError> {
         let struck =
-            run(pin!(inject::strike(&mut self.store)), &self.cpu, self.cut.as_deref(), deadline, Moment::now()).await;
+            run(pin!(inject::strike(&mut self.store)), &self.cpu, ending(self.cut.as_ref(), &self.account), deadline, Moment::now()).await;
         match struck {
             Ok(()) => Ok(()),
             Err(error) => self.left(Err(error)),
@@ -574,6 +583,12 @@ impl<T: CellData> Cell<T> {
 
 impl<T: CellData> Drop for Cell<T> {
     fn drop(&mut self) {
+        if self.end == CellEnd::Done && self.is_ejected() {
+            // It was thrown out while it rested, or before it came to its next step.
+            self.end = CellEnd::Ejected(FailureKind::WallLost);
+            let thrown_out = failure::classify(&ThrownOut.into(), self.spec(), false);
+            self.store.data().core().tell_failure(&thrown_out);
+        }
         let core = self.store.data_mut().core_mut();
         let (proxies, events) = (std::mem::take(&mut core.proxies), Arc::clone(&core.events));
         let injected = core.injected.filter(|_| self.end != CellEnd::Done);
@@ -646,23 +661,25 @@ fn bound<T: CellData>(store: &mut Store<T>, spec: &Component) {
     }
 }
 
+/// What ends a cell: what it shares with its seat if it is a resident, else its account's.
+pub(crate) fn ending<'c>(of_resident: Option<&'c Arc<Cut>>, account: &'c Account) -> &'c Cut {
+    of_resident.map_or(account.cut(), |cut| &**cut)
+}
+
 /// Runs guest code: its time is charged to `cpu`, it is given up when the deadline passes or it is cut, and a panic in it becomes an
 /// error.
 async fn run<R>(
     guest: Pin<&mut impl Future<Output = wasmtime::Result<R>>>,
     cpu: &CpuAccount,
-    cut: Option<&Cut>,
+    cut: &Cut,
     deadline: Moment,
     began: Moment,
 ) -> wasmtime::Result<R> {
     let metered = Metered::new(AssertUnwindSafe(guest).catch_unwind(), cpu, began);
-    let ended = match cut {
-        None => meter::until(metered, deadline).await,
-        Some(cut) => match meter::until(cut.unless_made(pin!(metered)), deadline).await {
-            Some(None) => return Err(Interrupted { kind: FailureKind::Down }.into()),
-            Some(ended) => ended,
-            None => None,
-        },
+    let ended = match meter::until(cut.unless_made(pin!(metered)), deadline).await {
+        Some(None) => return Err(cut.error()),
+        Some(ended) => ended,
+        None => None,
     };
     match ended {
         Some(Ok(result)) => result,

@@ -1,4 +1,5 @@
-//! Cutting a resident short: what ends a call that is still running when its cell has to go.
+//! Cutting a cell short: what ends a call that is still running when its cell has to go, because a resident is to stop, or because an
+//! operator throws it out.
 
 use std::{
     future::{Future, poll_fn},
@@ -8,13 +9,18 @@ use std::{
 };
 
 use tokio::sync::Notify;
+use watertight_model::failure::FailureKind;
 
-/// Shared by a resident cell and whoever may end it.
+use crate::failure::{Interrupted, ThrownOut};
+
+/// Shared by a cell and whoever may end it.
 #[derive(Debug, Default)]
 pub(crate) struct Cut {
     /// Its cell is to finish what it has.
     leaving: AtomicBool,
     made: AtomicBool,
+    /// It was thrown out.
+    ejected: AtomicBool,
     told: Notify,
 }
 
@@ -32,6 +38,29 @@ impl Cut {
     pub(crate) fn make(&self) {
         self.made.store(true, Ordering::SeqCst);
         self.told.notify_waiters();
+    }
+
+    /// The same for a cell that is thrown out, whatever it is doing: it fails, and is never entered again.
+    pub(crate) fn eject(&self) {
+        self.ejected.store(true, Ordering::SeqCst);
+        self.make();
+    }
+
+    pub(crate) fn is_ejected(&self) -> bool {
+        self.ejected.load(Ordering::Relaxed)
+    }
+
+    /// What a guest breaks off with once the cut is made.
+    pub(crate) fn error(&self) -> wasmtime::Error {
+        if self.is_ejected() { ThrownOut.into() } else { Interrupted { kind: FailureKind::Down }.into() }
+    }
+
+    /// Waits until the cut is made.
+    pub(crate) async fn until_made(&self) {
+        let told = self.told.notified();
+        if !self.is_made() {
+            told.await;
+        }
     }
 
     pub(crate) fn is_made(&self) -> bool {

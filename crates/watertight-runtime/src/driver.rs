@@ -24,7 +24,7 @@ use watertight_model::{
 
 use crate::{
     app::LoadedApp,
-    cell::Cell,
+    cell::{Cell, ending},
     clock::Moment,
     demote::Demotable,
     failure::{self, Interrupted},
@@ -239,8 +239,21 @@ async fn drive<T: CellData>(
     slice: Arc<Slice>,
 ) {
     let mut queue = Queue { incoming: queue, later: VecDeque::new() };
+    let (cut, account) = (cell.cut().cloned(), Arc::clone(cell.account()));
     let mut resting = Some(cell);
-    while let Some(job) = queue.next().await {
+    loop {
+        let job = tokio::select! {
+            biased;
+            job = queue.next() => job,
+            () = ending(cut.as_ref(), &account).until_made() => {
+                if let Some(farewell) = &mut farewell {
+                    farewell.end = resting.as_ref().and_then(|cell| cell.fate());
+                }
+                drop(resting);
+                return queue.hand_back(None);
+            }
+        };
+        let Some(job) = job else { return };
         let Some(cell) = resting.take() else { return queue.hand_back(Some(job)) };
         let (cell, unserved) = serve(cell, job, &mut queue, &obituary, &slice).await;
         match cell {

@@ -14,6 +14,11 @@ pub(crate) struct Interrupted {
     pub(crate) kind: FailureKind,
 }
 
+/// An operator threw a cell out.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("an operator threw the cell out")]
+pub(crate) struct ThrownOut;
+
 /// The error that breaks off a guest whose memory is spent by what the host keeps for it, where WASI has no error to return.
 #[must_use]
 pub fn memory_spent() -> wasmtime::Error {
@@ -30,6 +35,9 @@ pub(crate) fn classify(error: &wasmtime::Error, component: &Component, memory_de
     let failed = |kind, detail: String| CallError { kind, component: component.name.clone(), detail };
     if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
         return budget(interrupted.kind, component);
+    }
+    if let Some(thrown_out) = error.downcast_ref::<ThrownOut>() {
+        return failed(FailureKind::WallLost, thrown_out.to_string());
     }
     if let Some(injected) = error.downcast_ref::<Injected>() {
         return failed(injected.kind, injected.to_string());

@@ -18,6 +18,7 @@ mod compile;
 mod cut;
 mod demote;
 mod driver;
+mod eject;
 mod engine;
 mod failure;
 mod ferry;
@@ -43,6 +44,7 @@ pub use app::{AppView, CompiledApp, LoadError, NoProgress, Progress, RunningApp}
 pub use cache::{CacheError, CompileCache, Origin};
 pub use cell::CellCore;
 pub use compile::{CompileError, Needs};
+pub use eject::LivingCell;
 pub use engine::{EngineKind, engine_for_snapshots};
 pub use failure::{ExitStatus, memory_spent};
 pub use ferry::{FarCall, Ferry, ReceiveError};

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 use wasmtime::component::ResourceAny;
 use watertight_model::{
+    app::ComponentId,
     event::CellId,
     failure::FailureKind,
     supervision::{DownReason, End, Happened, Recycle, Run, Standing, Wear},
@@ -324,6 +325,42 @@ impl<T: CellData> Residents<T> {
         if let Some(seat) = state.seats.iter().find(|seat| seat.run == run) {
             seat.cut.make();
         }
+    }
+
+    /// Throws out its cells, or this one: those that rest are gone when this returns, the others end at their next step. Says how many.
+    pub(crate) fn eject(&self, which: Option<CellId>) -> u64 {
+        let mut gone = Vec::new();
+        let mut count = 0;
+        let mut state = self.state.lock();
+        let meant = |seat: &Seat<T>| which.is_none_or(|cell| cell == seat.cell);
+        for seat in state.seats.iter().filter(|seat| meant(seat)) {
+            count += 1;
+            seat.cut.eject();
+        }
+        let mut place = 0;
+        while let Some(seat) = state.seats.get(place) {
+            if meant(seat) && matches!(seat.held, Held::Resting(_)) {
+                gone.push(state.seats.swap_remove(place));
+            } else {
+                place += 1;
+            }
+        }
+        drop(state);
+        for seat in gone {
+            drop(seat.held);
+            let failed = Happened::Ended(seat.run, End::Failed(FailureKind::WallLost));
+            // Nobody listens any more when the app ends.
+            let _ = self.tell.send(if seat.leaving { Happened::Gone(seat.run) } else { failed });
+        }
+        self.freed.notify_waiters();
+        count
+    }
+
+    /// Has its cells replaced by fresh ones, when those have finished that are there.
+    pub(crate) fn restart(&self, component: ComponentId) -> u64 {
+        let count = self.state.lock().seats.iter().filter(|seat| !seat.leaving).count();
+        let _ = self.tell.send(Happened::Asked(component));
+        count as u64
     }
 
     /// A call tree holds on to a cell, for the handles that it has from it.

@@ -563,7 +563,7 @@ impl<T: CellData> Callee<'_, T> {
 impl<T: CellData> Slot<T> {
     fn take_resting(&self) -> Option<Box<Cell<T>>> {
         let mut state = self.state.lock();
-        let cell = state.resting.take()?;
+        let cell = state.resting.take_if(|cell| cell.is_sound())?;
         state.lent = Some(Some(cell.id()));
         Some(cell)
     }
@@ -575,8 +575,11 @@ impl<T: CellData> Slot<T> {
             {
                 let mut state = self.state.lock();
                 if state.lent.is_none() {
+                    let thrown_out = state.resting.take_if(|cell| cell.is_ejected());
                     let cell = state.resting.take();
                     state.lent = Some(cell.as_ref().map(|cell| cell.id()));
+                    drop(state);
+                    drop(thrown_out);
                     return Ok(cell);
                 }
             }
@@ -592,7 +595,7 @@ impl<T: CellData> Slot<T> {
                 match state.lent {
                     Some(lent) if lent == Some(id) => {}
                     Some(_) => return Ok(None),
-                    None if state.resting.as_ref().is_some_and(|cell| cell.id() == id) => {
+                    None if state.resting.as_ref().is_some_and(|cell| cell.id() == id && !cell.is_ejected()) => {
                         state.lent = Some(Some(id));
                         return Ok(state.resting.take());
                     }

@@ -154,6 +154,7 @@ impl Steward {
             Happened::NotStarted(run, kind) => self.ended(run, End::Failed(kind), chance, &mut deeds),
             Happened::Ended(run, end) => self.ended(run, end, chance, &mut deeds),
             Happened::Worn(run, wear) => self.worn(run, wear),
+            Happened::Asked(component) => self.asked(component),
             Happened::Gone(run) => self.gone(run, &mut deeds),
             Happened::Tick => {}
             Happened::Stop => self.finish(Finish::Stopped, &DownReason::Stopped),
@@ -229,6 +230,33 @@ impl Steward {
         let berth = &mut self.berths[place];
         if recycled && berth.current.is_some_and(|current| current.run == run) {
             berth.worn.get_or_insert(wear);
+        }
+    }
+
+    /// An operator wants fresh cells. They come before the old ones go where the pool has room for both, else after; and at once where
+    /// the component had ended, or was given up.
+    fn asked(&mut self, component: ComponentId) {
+        let begun = matches!(self.progress, Progress::Starting | Progress::Running);
+        let over = self.batches.iter().any(|batch| batch.finish.is_some());
+        let Some(account) = self.accounts.iter().find(|account| account.component == component) else { return };
+        if !begun || over {
+            return;
+        }
+        let node = account.node;
+        let places = self.lineage.nodes[node].places.clone();
+        let gently = places.clone().all(|place| {
+            let berth = &self.berths[place];
+            let up = berth.current.is_some_and(|current| current.up_since.is_some());
+            up && matches!(berth.goal, Goal::Kept) && self.lineage.places[place].residence.recycle != Recycle::default()
+        });
+        if gently {
+            for place in places {
+                self.berths[place].worn.get_or_insert(Wear::Asked);
+                self.berths[place].renew_from = self.now;
+            }
+        } else {
+            self.lineage.forget_restarts(node);
+            self.batch(places, node, Duration::ZERO);
         }
     }
 

@@ -40,6 +40,8 @@ pub enum Wear {
     Age,
     /// It holds much memory.
     Memory,
+    /// An operator wants a fresh one.
+    Asked,
 }
 
 /// What happened.
@@ -55,6 +57,8 @@ pub enum Happened {
     Ended(Run, End),
     /// A cell is due to be replaced.
     Worn(Run, Wear),
+    /// An operator wants fresh cells of a component.
+    Asked(ComponentId),
     /// A cell that was told to stop, or was replaced, is gone.
     Gone(Run),
     /// Time has passed.
@@ -169,6 +173,7 @@ impl fmt::Display for Wear {
             Self::Calls => "calls",
             Self::Age => "age",
             Self::Memory => "memory",
+            Self::Asked => "asked for",
         })
     }
 }
