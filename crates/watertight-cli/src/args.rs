@@ -2,6 +2,7 @@
 
 mod aside;
 mod events;
+mod operate;
 mod runtime;
 
 use std::{path::PathBuf, time::Duration};
@@ -13,6 +14,7 @@ use watertight_model::{budget::ByteSize, manifest::quantity};
 pub(crate) use self::{
     aside::{Completions, Worker},
     events::{EventsArgs, Format, OtlpArgs, Tap},
+    operate::{At, Eject, Restart},
     runtime::{Runtime, RuntimeAction},
 };
 
@@ -42,6 +44,8 @@ pub(crate) enum Command {
     Serve(Serve),
     Ps(Ps),
     Reload(Reload),
+    Restart(Restart),
+    Eject(Eject),
     Run(Run),
     New(New),
     Build(Build),
@@ -726,6 +730,8 @@ impl Command {
             Self::Serve(serve) => serve.events.format == Format::Json,
             Self::Ps(ps) => ps.format == Format::Json,
             Self::Reload(reload) => reload.format == Format::Json,
+            Self::Restart(restart) => restart.at.format == Format::Json,
+            Self::Eject(eject) => eject.at.format == Format::Json,
             Self::Run(run) => run.events.format == Format::Json,
             Self::Build(build) => build.format == Format::Json,
             Self::Check(check) => check.format == CheckFormat::Json,

@@ -10,6 +10,7 @@ mod drill;
 mod faults;
 mod inspect;
 mod new;
+mod operate;
 mod postmortem;
 mod ps;
 mod reload;
@@ -41,6 +42,8 @@ pub(crate) fn carry_out(command: Command) -> Result<u8, Failure> {
         Command::Serve(args) => serve::serve(args).map(done),
         Command::Ps(args) => ps::ps(&args).map(done),
         Command::Reload(args) => reload::reload(&args).map(done),
+        Command::Restart(args) => operate::restart(&args).map(done),
+        Command::Eject(args) => operate::eject(&args).map(done),
         Command::Run(args) => run::run(args),
         Command::New(args) => new::new(&args).map(done),
         Command::Build(args) => build::build(args).map(done),

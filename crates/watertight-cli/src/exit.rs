@@ -46,7 +46,7 @@ exits! {
     NotBuilt = 4, "not-built", "`build`: a component could not be made; what its tools said was shown.";
     Rejected = 65, "rejected", "The app is not sound: its manifest, its files or how its components fit together. Every problem was shown.";
     NotFound = 66, "not-found", "There is no app at that path, or no such postmortem, or it cannot be read.";
-    NoNode = 67, "no-node", "`ps`, `reload`, `faults`: no node runs, or none of that name; or it does not answer.";
+    NoNode = 67, "no-node", "`ps`, `top`, `tap`, `reload`, `restart`, `eject`, `faults`: no node runs, or none of that name; or it does not answer.";
     NoListen = 69, "no-listen", "The address or the admin socket cannot be listened on, or no worker could start.";
     Internal = 70, "internal", "Something that should not happen: please report it.";
     NoCapacity = 71, "no-capacity", "This machine cannot have the pools that the app asks for; the message names the number to change.";

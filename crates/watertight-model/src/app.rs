@@ -9,6 +9,7 @@ use crate::{
     breaker::BreakerSpec,
     budget::Budget,
     grant::Grants,
+    manifest::nearest,
     script::Script,
     supervision::{Backoff, Chance, Residence, Supervision},
     value::Value,
@@ -288,6 +289,12 @@ impl App {
     #[must_use]
     pub fn find(&self, name: &str) -> Option<&Component> {
         self.components.iter().find(|component| component.name == name)
+    }
+
+    /// The component whose name is nearest to a wrong one.
+    #[must_use]
+    pub fn nearest(&self, wrong: &str) -> Option<&str> {
+        nearest(wrong, self.components.iter().map(|component| component.name.as_str()))
     }
 
     /// The edge with this index.

@@ -30,7 +30,7 @@ pub enum FailureKind {
     HostPanic,
     /// The callee called back into a cell that is busy with the call it came from, or another thing that the host refuses.
     Host,
-    /// The process or node that held the cell is gone.
+    /// The process or node that held the cell is gone, or an operator threw the cell out.
     WallLost,
     /// The edge's breaker is open: too many calls failed lately.
     BreakerOpen,

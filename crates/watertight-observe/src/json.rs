@@ -40,6 +40,14 @@ impl<W: Write + Send + 'static> JsonLines<W> {
     }
 }
 
+impl<W> JsonLines<W> {
+    /// An event as a line, without its end.
+    pub fn line(&mut self, record: &Record) -> Option<String> {
+        // Of values that are all representable.
+        serde_json::to_string(&Named { names: &self.names, record, pid: self.pid }).ok()
+    }
+}
+
 impl<W: Write + Send + 'static> Sink for JsonLines<W> {
     fn interest(&self) -> Interest {
         self.interest

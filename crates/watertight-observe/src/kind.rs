@@ -75,6 +75,39 @@ impl Kind {
         Self::Dropped,
     ];
 
+    /// Its name, where kinds are chosen.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Call => "call",
+            Self::CallFailed => "call-failed",
+            Self::Root => "root",
+            Self::RootFailed => "root-failed",
+            Self::CellStarted => "cell-started",
+            Self::CellEnded => "cell-ended",
+            Self::CellEjected => "cell-ejected",
+            Self::Failure => "failure",
+            Self::Postmortem => "postmortem",
+            Self::Demoted => "demoted",
+            Self::Denied => "denied",
+            Self::Log => "log",
+            Self::LogCut => "log-cut",
+            Self::Request => "request",
+            Self::Trace => "trace",
+            Self::Worker => "worker",
+            Self::Resident => "resident",
+            Self::ResidentFailed => "resident-failed",
+            Self::Breaker => "breaker",
+            Self::Dropped => "dropped",
+        }
+    }
+
+    /// The one with this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// The kind of an event.
     #[must_use]
     pub fn of(event: &Event) -> Self {
@@ -113,7 +146,8 @@ impl Kind {
 }
 
 /// A set of kinds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
 pub struct Interest(u32);
 
 impl Interest {
@@ -163,6 +197,7 @@ mod tests {
             assert_eq!(Kind::ALL.into_iter().filter(|other| alone.has(*other)).collect::<Vec<_>>(), [kind]);
             assert!(Interest::all().has(kind));
             assert!(!Interest::default().has(kind));
+            assert_eq!(Kind::named(kind.name()), Some(kind));
         }
     }
 }

@@ -380,7 +380,6 @@ impl<T: CellData> Cell<T> {
         ending(self.cut.as_ref(), &self.account).is_ejected()
     }
 
-
     /// How it ended, if it may not be entered again.
     pub(crate) fn fate(&self) -> Option<End> {
         match self.end {
@@ -478,8 +477,14 @@ impl<T: CellData> Cell<T> {
         if self.is_sabotaged() {
             Box::pin(self.struck(deadline)).await?;
         }
-        let called =
-            run(pin!(typed.call(&mut self.store, arguments)), &self.cpu, ending(self.cut.as_ref(), &self.account), deadline, began).await;
+        let called = run(
+            pin!(typed.call(&mut self.store, arguments)),
+            &self.cpu,
+            ending(self.cut.as_ref(), &self.account),
+            deadline,
+            began,
+        )
+        .await;
         let counted = called.and_then(|mut results| {
             results.charge(&self.account)?;
             Ok(results)
@@ -511,9 +516,14 @@ impl<T: CellData> Cell<T> {
         if self.is_sabotaged() {
             Box::pin(self.struck(deadline)).await?;
         }
-        let ran =
-            run(pin!(run_in(&mut self.store, self.instance)), &self.cpu, ending(self.cut.as_ref(), &self.account), deadline, Moment::now())
-                .await;
+        let ran = run(
+            pin!(run_in(&mut self.store, self.instance)),
+            &self.cpu,
+            ending(self.cut.as_ref(), &self.account),
+            deadline,
+            Moment::now(),
+        )
+        .await;
         self.left(ran)
     }
 
@@ -546,8 +556,14 @@ impl<T: CellData> Cell<T> {
 
     /// Does to the entered cell what a drill wants.
     async fn struck(&mut self, deadline: Moment) -> Result<(), CallError> {
-        let struck =
-            run(pin!(inject::strike(&mut self.store)), &self.cpu, ending(self.cut.as_ref(), &self.account), deadline, Moment::now()).await;
+        let struck = run(
+            pin!(inject::strike(&mut self.store)),
+            &self.cpu,
+            ending(self.cut.as_ref(), &self.account),
+            deadline,
+            Moment::now(),
+        )
+        .await;
         match struck {
             Ok(()) => Ok(()),
             Err(error) => self.left(Err(error)),

@@ -13,22 +13,25 @@ use std::{
 
 use parking_lot::Mutex;
 use tokio::{sync::Notify, task::JoinSet};
+use tokio_util::sync::CancellationToken;
 use watertight_ingress::{Drained, HttpConfig};
 use watertight_model::{app::App, event::EventSink};
 use watertight_observe::Tally;
 
 use crate::{
     CompiledNode, Node,
-    admin::{Doors, Steward},
+    admin::{self, Doors, Steward},
+    ears::{Ears, EventsTaken, EventsWanted},
     faults::{FaultBoard, FaultOrders, FaultsError, FaultsStatus, FaultsWanted, RejectFaults, Spread},
     node::{AppDown, NodeError},
+    operate::{CellName, CellsStatus, Operated},
     reload::{ReadAnew, ReloadError, ReloadHandle, Reloaded, Reloads},
     serve::{ServeError, Server, TlsFiles},
     signals::{Signals, StopSignal, StopSignals},
     status::{About, ComponentsStatus, NodeStatus, Watch, WorkerState, WorkerStatus},
     supervisor::{Listeners, PATIENCE, resident_bytes},
     tap::{TapTaken, TapWanted},
-    together::answer,
+    together::{close, never},
 };
 
 /// Where the events of an app go: sinks name what events number by it.
@@ -86,12 +89,13 @@ impl<X: Send + 'static> Alone<X> {
         let Self { node, listeners, http, tls, admin, about, read, reject } = self;
         let socket = listeners.into_first().ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected))?;
         let stage = Stage { socket, http, tls, events };
-        let news = events(node.app());
+        let ears = Ears::new(node.app(), events(node.app()));
+        let news: Arc<dyn EventSink> = Arc::clone(&ears) as Arc<dyn EventSink>;
         let first = stage.start(node, 1)?;
         let (reload, reloads) = Reloads::new(signals.hangup);
         let shown = Shown(Arc::new(Mutex::new(vec![first.watched()])));
         let faults = FaultBoard::new(about.clone(), Arc::clone(&news), reject, shown.clone());
-        let office = Office { about: about.clone(), shown, reload, faults: faults.clone() };
+        let office = Office { about: about.clone(), shown, ears, reload, faults: faults.clone() };
         let playing = Mutex::new(Some(first));
         let leaving = Mutex::new(JoinSet::new());
         let renewed = Notify::new();
@@ -117,15 +121,21 @@ impl<X: Send + 'static> Alone<X> {
             }
             Ok(generation)
         });
+        let closing = CancellationToken::new();
+        let mut answering = pin!(admin::serve(admin, office.clone(), closing.clone()));
         let down = tokio::select! {
             never = pin!(reloading) => never,
             never = pin!(faults.mind()) => never,
-            never = pin!(answer(admin, office.clone())) => never,
+            never = never(answering.as_mut()) => never,
             down = down(&office.shown, &renewed) => Some(down),
             _ = signals.stop.next() => None,
         };
         let (playing, leaving) = (playing.lock().take(), std::mem::take(&mut *leaving.lock()));
-        let drained = end(playing, leaving, signals.stop).await;
+        let drained = tokio::select! {
+            drained = end(playing, leaving, signals.stop) => drained,
+            never = never(answering.as_mut()) => never,
+        };
+        close(&closing, answering).await;
         down.map_or(Ok(drained), |down| Err(down.into()))
     }
 }
@@ -189,9 +199,10 @@ struct Playing {
 impl Stage<'_> {
     fn start(&self, node: CompiledNode, generation: u32) -> Result<Playing, AloneError> {
         let tls = self.tls.as_ref().map(TlsFiles::load).transpose().map_err(ServeError::from)?;
-        let tally = Arc::new(Tally::new(node.app(), (self.events)(node.app())));
+        let ears = Ears::new(node.app(), (self.events)(node.app()));
+        let tally = Arc::new(Tally::new(node.app(), Arc::clone(&ears) as Arc<dyn EventSink>));
         let node = node.start(None, Arc::clone(&tally) as Arc<dyn EventSink>)?;
-        let watch = node.watch(tally);
+        let watch = node.watch(tally, ears);
         let server = node.site()?.server_at(self.socket.try_clone()?, self.http.clone(), tls.as_ref())?;
         Ok(Playing { generation, since: Instant::now(), node, server, watch })
     }
@@ -234,11 +245,17 @@ impl Spread for Shown {
 struct Office {
     about: About,
     shown: Shown,
+    /// What is told of the node as a whole.
+    ears: Arc<Ears>,
     reload: ReloadHandle,
     faults: FaultBoard<Shown>,
 }
 
 impl Steward for Office {
+    fn about(&self) -> &About {
+        &self.about
+    }
+
     async fn node(&self) -> NodeStatus {
         let shown = self.shown.0.lock().clone();
         let newest = shown.iter().map(|watched| watched.generation).max();
@@ -271,6 +288,33 @@ impl Steward for Office {
             sum.add(watched.watch.tap(wanted));
         }
         sum
+    }
+
+    async fn events(&self, wanted: &EventsWanted) -> EventsTaken {
+        let mut sum = self.ears.take(wanted);
+        for watched in self.shown.0.lock().clone() {
+            sum.add(watched.watch.events(wanted));
+        }
+        sum
+    }
+
+    async fn cells(&self, component: Option<&str>) -> CellsStatus {
+        let shown = self.shown.0.lock().clone();
+        let cells = shown.iter().flat_map(|watched| watched.watch.cells(component)).collect();
+        CellsStatus { cells, unanswered: Vec::new() }
+    }
+
+    async fn eject(&self, component: &str, cell: Option<CellName>) -> Operated {
+        let cell = cell.map(|cell| (cell.pid, cell.cell));
+        let shown = self.shown.0.lock().clone();
+        let cells = shown.iter().map(|watched| watched.watch.eject(component, cell)).sum();
+        Operated { component: component.to_owned(), cells, unanswered: Vec::new() }
+    }
+
+    async fn restart(&self, component: &str) -> Operated {
+        let shown = self.shown.0.lock().clone();
+        let cells = shown.iter().map(|watched| watched.watch.restart(component)).sum();
+        Operated { component: component.to_owned(), cells, unanswered: Vec::new() }
     }
 
     fn reload(&self) -> impl Future<Output = Result<Reloaded, ReloadError>> + Send {

@@ -13,8 +13,10 @@ use std::{collections::VecDeque, io};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
+    ears::{EventsTaken, EventsWanted},
     faults::FaultOrders,
     ferry::Placement,
+    operate::CellStatus,
     status::WorkerReport,
     tap::{TapTaken, TapWanted},
 };
@@ -78,6 +80,14 @@ pub enum Ask {
     Faults(Option<FaultOrders>),
     /// What a tap has seen.
     Tap(TapWanted),
+    /// What has happened.
+    Events(EventsWanted),
+    /// Its cells, of one component or of all.
+    Cells(Option<String>),
+    /// Throw out the cells of a component, or this one: its process, and its number there.
+    Eject(String, Option<(u32, u64)>),
+    /// Have the residents of a component replaced.
+    Restart(String),
 }
 
 /// What a worker answers.
@@ -89,6 +99,12 @@ pub enum Answer {
     Done,
     /// To [`Ask::Tap`].
     Tapped(TapTaken),
+    /// To [`Ask::Events`].
+    Happened(EventsTaken),
+    /// To [`Ask::Cells`].
+    Cells(Vec<CellStatus>),
+    /// To [`Ask::Eject`] and [`Ask::Restart`]: so many cells.
+    Operated(u64),
     /// It cannot, and why: it is still loading, for instance.
     Refused(String),
 }

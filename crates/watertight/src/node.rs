@@ -32,6 +32,7 @@ use watertight_runtime::{
 };
 
 use crate::{
+    ears::Ears,
     ferry::{NodeFerry, Quayside},
     inspect::inspect,
     invoke::{self, Export, InvokeError, Val},
@@ -273,8 +274,8 @@ impl Node {
     }
 
     /// What tells how this node is, counted by the tally that its events go through. It does not keep the node running.
-    pub(crate) fn watch(&self, tally: Arc<Tally>) -> Watch {
-        Watch { app: Arc::clone(self.app()), running: self.running.view(), tally }
+    pub(crate) fn watch(&self, tally: Arc<Tally>, ears: Arc<Ears>) -> Watch {
+        Watch { app: Arc::clone(self.app()), running: self.running.view(), tally, ears }
     }
 
     /// Starts the residents, and waits until each is up, or could not be started the first time. Without this they start with the

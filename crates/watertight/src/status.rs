@@ -3,10 +3,12 @@
 //! They only ever get more keys. A worker reports on its own components; a node sums its workers up by the components' names, because
 //! during a reload two versions of an app are at work.
 
+pub(crate) mod graph;
 mod routes;
 
 use std::{
     collections::BTreeMap,
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -19,15 +21,20 @@ use watertight_model::{
     health::{ComponentHealth, HealthState},
     usage::{ComponentUsage, DiskUsage, Usage},
 };
-use watertight_observe::{Latency, OutcomeCounts, Tally, Timestamp, otlp_counts};
+use watertight_observe::{LATENCY_BOUNDS, Latency, OutcomeCounts, Tally, Timestamp, otlp_counts};
 use watertight_runtime::AppView;
 
 use crate::{
+    ears::{Ears, EventsTaken, EventsWanted},
     faults::{FaultOrders, FaultsStatus},
+    operate::{self, CellStatus},
     tap::{self, TapTaken, TapWanted},
 };
 
-pub use self::routes::RouteStatus;
+pub use self::{
+    graph::{AppRoute, AppStatus, AppsStatus, ComponentDetail, EdgeDetail, EdgesStatus},
+    routes::RouteStatus,
+};
 
 /// A node: `GET /v1/node`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -59,6 +66,7 @@ pub struct About {
     /// The app, as it is now.
     app: Arc<Mutex<Arc<App>>>,
     url: String,
+    postmortems: Option<PathBuf>,
     since: (SystemTime, Instant),
 }
 
@@ -66,7 +74,19 @@ impl About {
     /// A node that starts now, and serves an app at a place.
     #[must_use]
     pub fn new(app: &Arc<App>, url: impl Into<String>) -> Self {
-        Self { app: Arc::new(Mutex::new(Arc::clone(app))), url: url.into(), since: (SystemTime::now(), Instant::now()) }
+        let (app, since) = (Arc::new(Mutex::new(Arc::clone(app))), (SystemTime::now(), Instant::now()));
+        Self { app, url: url.into(), postmortems: None, since }
+    }
+
+    /// What failed cells leave behind is put there.
+    #[must_use]
+    pub fn with_postmortems(self, folder: Option<PathBuf>) -> Self {
+        Self { postmortems: folder, ..self }
+    }
+
+    /// Where it is put.
+    pub(crate) fn postmortems(&self) -> Option<PathBuf> {
+        self.postmortems.clone()
     }
 
     /// Another version of the app is in place.
@@ -140,13 +160,16 @@ pub enum WorkerState {
 }
 
 /// The components of a node: `GET /v1/components`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ComponentsStatus {
     /// Summed up over the workers that answered.
     pub components: Vec<ComponentStatus>,
     /// How requests were answered, by route.
     #[serde(default)]
     pub routes: Vec<RouteStatus>,
+    /// The upper bounds of the counts of latencies, in nanoseconds; what took longer is counted in one more place.
+    #[serde(default)]
+    pub latency_bounds_ns: Vec<u64>,
     /// The workers that did not.
     pub unanswered: Vec<u32>,
     /// The folders that guests write to.
@@ -286,6 +309,7 @@ pub(crate) struct Watch {
     pub(crate) app: Arc<App>,
     pub(crate) running: AppView<HostCell>,
     pub(crate) tally: Arc<Tally>,
+    pub(crate) ears: Arc<Ears>,
 }
 
 impl Watch {
@@ -326,6 +350,26 @@ impl Watch {
     /// What a tap has seen.
     pub(crate) fn tap(&self, wanted: &TapWanted) -> TapTaken {
         self.running.running().map(|running| tap::look(&running, wanted)).unwrap_or_default()
+    }
+
+    /// What has happened.
+    pub(crate) fn events(&self, wanted: &EventsWanted) -> EventsTaken {
+        self.ears.take(wanted)
+    }
+
+    /// Its cells, of one component or of all.
+    pub(crate) fn cells(&self, component: Option<&str>) -> Vec<CellStatus> {
+        self.running.running().map(|running| operate::cells(&running, component)).unwrap_or_default()
+    }
+
+    /// Throws out the cells of a component, or one; says how many.
+    pub(crate) fn eject(&self, component: &str, cell: Option<(u32, u64)>) -> u64 {
+        self.running.running().map_or(0, |running| operate::eject(&running, component, cell))
+    }
+
+    /// Has the residents of a component replaced; says how many there are.
+    pub(crate) fn restart(&self, component: &str) -> u64 {
+        self.running.running().map_or(0, |running| operate::restart(&running, component))
     }
 
     /// What the events tell of a component.
@@ -396,6 +440,20 @@ fn uses(spec: &Component, used: &ComponentUsage) -> Vec<BudgetUse> {
         row("concurrency", running, running, budget.concurrency.into()),
         row("queue", waiting, waiting, budget.queue.into()),
     ]
+}
+
+impl Default for ComponentsStatus {
+    fn default() -> Self {
+        Self {
+            components: Vec::new(),
+            routes: Vec::new(),
+            latency_bounds_ns: LATENCY_BOUNDS.to_vec(),
+            unanswered: Vec::new(),
+            disks: Vec::new(),
+            otlp: OtlpStatus::default(),
+            taps: 0,
+        }
+    }
 }
 
 impl ComponentsStatus {

@@ -7,12 +7,13 @@
 use std::{
     future::{Future, pending},
     io,
-    pin::pin,
+    pin::{Pin, pin},
     sync::Arc,
     time::Duration,
 };
 
 use serde::{Serialize, de::DeserializeOwned};
+use tokio_util::sync::CancellationToken;
 use watertight_model::{
     app::{App, Component},
     event::{Event, EventSink, WorkerChange},
@@ -21,7 +22,9 @@ use watertight_model::{
 use crate::{
     admin::{self, Doors, Steward},
     control::{Answer, Ask},
+    ears::{Ears, EventsTaken, EventsWanted},
     faults::{FaultBoard, FaultOrders, FaultsError, FaultsStatus, FaultsWanted, RejectFaults, Spread},
+    operate::{CellName, CellsStatus, Operated},
     orders::Orders,
     reload::{ReadAnew, ReloadError, ReloadHandle, Reloaded, Reloads},
     signals::Signals,
@@ -64,9 +67,11 @@ impl<X: Serialize + DeserializeOwned + Send + 'static> Together<X> {
         let policy = Policy { stop_timeout: orders.http.drain_timeout + LEAVE, ..Policy::default() };
         let supervisor = Supervisor::new(listeners, program(&command, orders, &app)?, policy);
         let handle = supervisor.handle();
+        let ears = Ears::new(&app, events);
+        let events: Arc<dyn EventSink> = Arc::clone(&ears) as Arc<dyn EventSink>;
         let (reload, reloads) = Reloads::new(signals.hangup);
         let faults = FaultBoard::new(about.clone(), Arc::clone(&events), reject, handle.clone());
-        let office = Office { about: about.clone(), supervisor: handle.clone(), reload, faults: faults.clone() };
+        let office = Office { about: about.clone(), supervisor: handle.clone(), ears, reload, faults: faults.clone() };
         let told = Arc::clone(&events);
         let tell = move |worker, change: WorkerChange| told.emit(Event::Worker { worker, change });
         let reloading = reloads.work(&read, &*events, async |orders, node| {
@@ -83,12 +88,16 @@ impl<X: Serialize + DeserializeOwned + Send + 'static> Together<X> {
                 Renewal::Refused { why } => Err(ReloadError::Refused(why.to_owned())),
             }
         });
-        tokio::select! {
+        let closing = CancellationToken::new();
+        let mut answering = pin!(admin::serve(admin, office, closing.clone()));
+        let stopped = tokio::select! {
             stopped = supervisor.run_with(signals.stop, tell) => stopped,
             never = pin!(reloading) => never,
             never = pin!(faults.mind()) => never,
-            never = pin!(answer(admin, office)) => never,
-        }
+            never = never(answering.as_mut()) => never,
+        };
+        close(&closing, answering).await;
+        stopped
     }
 }
 
@@ -107,10 +116,20 @@ fn program<X: Serialize + DeserializeOwned>(command: &str, orders: Orders<X>, ap
     Ok(program.keeping(posted).for_the_node(app.components.iter().any(Component::is_for_the_node)))
 }
 
-/// Answers those who ask after a node, for as long as it is polled.
-pub(crate) async fn answer<N>(admin: Doors, steward: impl Steward) -> N {
-    admin::serve(admin, steward).await;
+/// Answers those who ask after a node, for as long as it is polled; they are answered until it is closed.
+pub(crate) async fn never<N>(answering: Pin<&mut impl Future<Output = ()>>) -> N {
+    answering.await;
     pending().await
+}
+
+/// How long those who ask after a node that has stopped may take to hear of it.
+const CLOSING: Duration = Duration::from_secs(1);
+
+/// Answers who has asked already, and nobody else.
+pub(crate) async fn close(closing: &CancellationToken, answering: Pin<&mut impl Future<Output = ()>>) {
+    closing.cancel();
+    // Whoever does not take the rest by then is cut off.
+    let _ = tokio::time::timeout(CLOSING, answering).await;
 }
 
 /// A supervisor's answers to those who ask after its node.
@@ -118,6 +137,8 @@ pub(crate) async fn answer<N>(admin: Doors, steward: impl Steward) -> N {
 struct Office {
     about: About,
     supervisor: SupervisorHandle,
+    /// What the supervisor itself tells of.
+    ears: Arc<Ears>,
     reload: ReloadHandle,
     faults: FaultBoard<SupervisorHandle>,
 }
@@ -131,7 +152,37 @@ impl Spread for SupervisorHandle {
     }
 }
 
+impl Office {
+    /// Asks every worker; `add` takes an answer, or gives it back if it is to something else. Says who did not answer.
+    async fn each(&self, ask: Ask, mut add: impl FnMut(Answer) -> Option<Answer>) -> Vec<u32> {
+        let mut unanswered = Vec::new();
+        for (status, answer) in self.supervisor.ask_all(ask, ANSWER_TIME).await {
+            if answer.is_none_or(|answer| add(answer).is_some()) {
+                unanswered.push(status.worker);
+            }
+        }
+        unanswered
+    }
+
+    async fn operate(&self, component: &str, ask: Ask) -> Operated {
+        let mut cells = 0;
+        let add = |answer| match answer {
+            Answer::Operated(count) => {
+                cells += count;
+                None
+            }
+            other => Some(other),
+        };
+        let unanswered = self.each(ask, add).await;
+        Operated { component: component.to_owned(), cells, unanswered }
+    }
+}
+
 impl Steward for Office {
+    fn about(&self) -> &About {
+        &self.about
+    }
+
     async fn node(&self) -> NodeStatus {
         let workers = self.supervisor.ask_all(Ask::State, ANSWER_TIME).await;
         self.about.node(workers.into_iter().map(|(status, _)| status).collect(), self.faults.status())
@@ -139,26 +190,63 @@ impl Steward for Office {
 
     async fn components(&self) -> ComponentsStatus {
         let mut sum = ComponentsStatus::default();
-        for (status, answer) in self.supervisor.ask_all(Ask::State, ANSWER_TIME).await {
-            match answer {
-                Some(Answer::State(report)) => sum.add(report),
-                Some(Answer::Done | Answer::Tapped(_) | Answer::Refused(_)) | None => {
-                    sum.unanswered.push(status.worker)
-                }
+        let add = |answer| match answer {
+            Answer::State(report) => {
+                sum.add(report);
+                None
             }
-        }
+            other => Some(other),
+        };
+        sum.unanswered = self.each(Ask::State, add).await;
         sum
     }
 
     async fn tap(&self, wanted: &TapWanted) -> TapTaken {
         let mut sum = TapTaken::default();
-        for (status, answer) in self.supervisor.ask_all(Ask::Tap(wanted.clone()), ANSWER_TIME).await {
-            match answer {
-                Some(Answer::Tapped(taken)) => sum.add(taken),
-                Some(Answer::Done | Answer::State(_) | Answer::Refused(_)) | None => sum.unanswered.push(status.worker),
+        let add = |answer| match answer {
+            Answer::Tapped(taken) => {
+                sum.add(taken);
+                None
             }
-        }
+            other => Some(other),
+        };
+        sum.unanswered = self.each(Ask::Tap(wanted.clone()), add).await;
         sum
+    }
+
+    async fn events(&self, wanted: &EventsWanted) -> EventsTaken {
+        let mut sum = self.ears.take(wanted);
+        let add = |answer| match answer {
+            Answer::Happened(taken) => {
+                sum.add(taken);
+                None
+            }
+            other => Some(other),
+        };
+        self.each(Ask::Events(wanted.clone()), add).await;
+        sum
+    }
+
+    async fn cells(&self, component: Option<&str>) -> CellsStatus {
+        let mut cells = Vec::new();
+        let add = |answer| match answer {
+            Answer::Cells(theirs) => {
+                cells.extend(theirs);
+                None
+            }
+            other => Some(other),
+        };
+        let unanswered = self.each(Ask::Cells(component.map(str::to_owned)), add).await;
+        CellsStatus { cells, unanswered }
+    }
+
+    async fn eject(&self, component: &str, cell: Option<CellName>) -> Operated {
+        let cell = cell.map(|cell| (cell.pid, cell.cell));
+        self.operate(component, Ask::Eject(component.to_owned(), cell)).await
+    }
+
+    async fn restart(&self, component: &str) -> Operated {
+        self.operate(component, Ask::Restart(component.to_owned())).await
     }
 
     fn reload(&self) -> impl Future<Output = Result<Reloaded, ReloadError>> + Send {

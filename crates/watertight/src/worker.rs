@@ -16,6 +16,7 @@ use watertight_runtime::{CompileCache, NoProgress};
 
 use crate::{
     control::{Answer, Ask, Desk},
+    ears::Ears,
     ferry::{MAX_PLACEMENTS, Placement},
     node::{AppDown, NodeError},
     orders::{Orders, OrdersError},
@@ -65,6 +66,10 @@ impl Desk for WorkerDesk {
                 Answer::Done
             }
             Ask::Tap(wanted) => Answer::Tapped(self.watch.tap(&wanted)),
+            Ask::Events(wanted) => Answer::Happened(self.watch.events(&wanted)),
+            Ask::Cells(component) => Answer::Cells(self.watch.cells(component.as_deref())),
+            Ask::Eject(component, cell) => Answer::Operated(self.watch.eject(&component, cell)),
+            Ask::Restart(component) => Answer::Operated(self.watch.restart(&component)),
         }
     }
 
@@ -135,14 +140,15 @@ fn prepare<X>(
 ) -> Result<(crate::Node, watertight_ingress::HttpServer<impl watertight_ingress::Handler>, Watch), WorkerError> {
     let checked = orders.app.check().map_err(NodeError::from)?;
     let tls = orders.tls.as_ref().map(TlsFiles::load).transpose().map_err(ServeError::from)?;
-    let tally = Arc::new(Tally::new(&checked.app, events(&checked.app, orders.extra)));
+    let ears = Ears::new(&checked.app, events(&checked.app, orders.extra));
+    let tally = Arc::new(Tally::new(&checked.app, Arc::clone(&ears) as Arc<dyn EventSink>));
     let cache = CompileCache::open(&orders.cache).map_err(NodeError::from)?;
     let mut node = checked.compile(cache, &checked.all_roots(), &NoProgress)?.with_ledgers(orders.ledgers);
     if let Some(folder) = orders.postmortems {
         node = node.with_postmortems(folder);
     }
     let node = node.start(None, Arc::clone(&tally) as Arc<dyn EventSink>)?;
-    let watch = node.watch(tally);
+    let watch = node.watch(tally, ears);
     let server = node.site()?.server(orders.http, tls.as_ref());
     Ok((node, server, watch))
 }

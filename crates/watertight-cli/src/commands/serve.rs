@@ -85,7 +85,7 @@ async fn serve_on(
         format: args.format(),
     };
     let text = banner.text(&node);
-    let about = About::new(node.app(), banner.url());
+    let about = About::new(node.app(), banner.url()).with_postmortems(orders.postmortems.clone());
     let read = read_anew(Arc::clone(args));
     if workers == 0 {
         let alone = Alone { node, listeners, http: args.http(), tls: args.tls(), admin, about, read, reject };

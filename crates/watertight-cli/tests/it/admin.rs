@@ -18,10 +18,10 @@ use crate::{
     program::{Server, run},
 };
 
-const TOKEN: &str = "d0c5a7e1f00dcafe";
+pub(crate) const TOKEN: &str = "d0c5a7e1f00dcafe";
 
 /// A request as it is written, and the answer as it comes.
-async fn raw(address: SocketAddr, head: &str, body: &[u8]) -> String {
+pub(crate) async fn raw(address: SocketAddr, head: &str, body: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).await.expect("the node listens");
     // A request that is refused early may not be taken whole.
     let _ = stream.write_all(format!("{head}\r\n\r\n").as_bytes()).await;
@@ -31,7 +31,7 @@ async fn raw(address: SocketAddr, head: &str, body: &[u8]) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-async fn ask(address: SocketAddr, method: &str, path: &str, more: &str) -> (u16, String) {
+pub(crate) async fn ask(address: SocketAddr, method: &str, path: &str, more: &str) -> (u16, String) {
     let answer = raw(address, &format!("{method} {path} HTTP/1.1\r\nHost: {address}{more}"), b"").await;
     let (head, body) = answer.split_once("\r\n\r\n").expect("it is an answer");
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("it has a status");
@@ -39,7 +39,7 @@ async fn ask(address: SocketAddr, method: &str, path: &str, more: &str) -> (u16,
 }
 
 /// Where the admin address of a node is.
-fn admin_of(server: &Server) -> SocketAddr {
+pub(crate) fn admin_of(server: &Server) -> SocketAddr {
     let url = server.serving["admin_url"].as_str().expect("it says where its admin address is");
     url.strip_prefix("http://").and_then(|address| address.parse().ok()).expect("it is a URL")
 }

@@ -2,6 +2,7 @@
 
 mod add;
 mod admin;
+mod api;
 mod build;
 mod cache;
 mod check;
@@ -17,6 +18,7 @@ mod files;
 mod limits;
 mod nodes;
 mod once;
+mod operate;
 mod otlp;
 mod postmortem;
 mod program;

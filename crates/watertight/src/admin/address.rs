@@ -15,14 +15,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode, header, uri::Authority};
+use http::{HeaderMap, Request, Response, StatusCode, header, uri::Authority};
 use subtle::ConstantTimeEq as _;
-use watertight_ingress::local::LocalHandler;
+use watertight_ingress::local::{LocalBody, LocalHandler};
 
-use super::refused;
-
-/// Where the page is.
-pub(super) const PAGE: &str = "/";
+use super::{
+    Rights, refused,
+    routes::{self, Access},
+};
 
 /// The fewest characters of a token.
 const MIN_TOKEN: usize = 16;
@@ -122,11 +122,15 @@ pub(super) struct Guarded<H> {
 }
 
 impl<H: LocalHandler> LocalHandler for Guarded<H> {
-    async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
+    async fn answer(&self, mut request: Request<Bytes>) -> Response<LocalBody> {
         let refusal = refusal(&request, self.loopback, self.token.as_ref());
         let mut response = match refusal {
             Some((status, why)) => refused(status, why),
-            None => self.handler.answer(request).await,
+            None => {
+                let tell = self.token.as_ref().is_some_and(|token| holds(request.headers(), token));
+                request.extensions_mut().insert(Rights { tell, token: self.token.is_some() });
+                self.handler.answer(request).await
+            }
         };
         let headers = response.headers_mut();
         for (name, value) in HARDENED {
@@ -164,17 +168,31 @@ fn refusal<B>(request: &Request<B>, loopback: bool, token: Option<&Token>) -> Op
     if origin.is_some_and(|origin| !is_ours(origin)) {
         return Some((StatusCode::FORBIDDEN, "requests from other pages are refused"));
     }
-    let holds = token.is_some_and(|token| said(headers).any(|said| token.is(said)));
-    let asks = matches!(*request.method(), Method::GET | Method::HEAD);
-    let freely = asks && (loopback || request.uri().path() == PAGE);
+    let holds = token.is_some_and(|token| holds(headers, token));
+    let access = routes::access(request.method(), request.uri().path());
+    let freely = match access {
+        Access::Open => true,
+        Access::Read => loopback,
+        Access::Secret | Access::Tell => false,
+    };
     match token {
-        Some(_) if !holds && !freely => Some((StatusCode::UNAUTHORIZED, "the token is missing or another one")),
-        None if !asks => Some((
+        _ if holds || freely => None,
+        Some(_) => Some((StatusCode::UNAUTHORIZED, "the token is missing or another one")),
+        // Where there is no token, the address is a loopback one.
+        None if access == Access::Secret => Some((
+            StatusCode::FORBIDDEN,
+            "what cells were called with is for who holds the token: start the node with --admin-token-file",
+        )),
+        None => Some((
             StatusCode::FORBIDDEN,
             "nothing can be told over this address: start the node with --admin-token-file",
         )),
-        Some(_) | None => None,
     }
+}
+
+/// Whether one of the tokens that a request comes with is the one.
+fn holds(headers: &HeaderMap, token: &Token) -> bool {
+    said(headers).any(|said| token.is(said))
 }
 
 /// The tokens that a request comes with.
@@ -196,12 +214,15 @@ fn names_loopback(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use http::Method;
+
     use super::*;
 
     const TOKEN: &str = "0123456789abcdef";
 
     fn asked(method: &Method, headers: &[(&str, &str)], loopback: bool, token: bool) -> Option<u16> {
-        let mut request = Request::builder().method(method).uri("/v1/node");
+        let path = if method == Method::POST { "/v1/components/web/eject" } else { "/v1/node" };
+        let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -228,7 +249,7 @@ mod tests {
         assert_eq!(asked(&Method::GET, &[there], false, true), Some(401));
         assert_eq!(asked(&Method::GET, &[there, ("authorization", "bearer 0123456789abcdef")], false, true), None);
         assert_eq!(asked(&Method::GET, &[there, ("authorization", "Basic 0123456789abcdef")], false, true), Some(401));
-        let page = Request::get(PAGE).header("host", "node.example").body(()).expect("it is a request");
+        let page = Request::get("/").header("host", "node.example").body(()).expect("it is a request");
         assert_eq!(refusal(&page, false, Some(&Token::new(TOKEN).expect("it is long enough"))), None);
     }
 

@@ -8,13 +8,14 @@ use std::{
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use serde::de::DeserializeOwned;
-use watertight_ingress::local::{self, LocalError};
+use watertight_ingress::local::{self, Following, LocalError};
 
-use super::{Refused, Why};
+use super::{PostmortemsStatus, Refused, Why};
 use crate::{
     faults::{FaultsStatus, FaultsWanted},
+    operate::{CellsStatus, EjectWanted, Operated},
     reload::{Rejection, Reloaded},
-    status::{ComponentsStatus, NodeStatus},
+    status::{ComponentsStatus, EdgesStatus, NodeStatus},
     tap::{TapTaken, TapWanted},
 };
 
@@ -121,6 +122,63 @@ impl AdminClient {
         self.ask(Method::DELETE, "/v1/faults", Bytes::new(), PATIENCE).await
     }
 
+    /// The cells that live, of one component or of all.
+    ///
+    /// # Errors
+    /// Without an answer, or such a component.
+    pub async fn cells(&self, component: Option<&str>) -> Result<CellsStatus, AdminError> {
+        let query = component.map(|component| format!("?component={component}")).unwrap_or_default();
+        self.ask(Method::GET, &format!("/v1/cells{query}"), Bytes::new(), PATIENCE).await
+    }
+
+    /// Throws out the cells of a component, or one of them.
+    ///
+    /// # Errors
+    /// Without such a component, or cell.
+    pub async fn eject(&self, component: &str, wanted: &EjectWanted) -> Result<Operated, AdminError> {
+        let body = serde_json::to_vec(wanted)?;
+        self.ask(Method::POST, &format!("/v1/components/{component}/eject"), body.into(), PATIENCE).await
+    }
+
+    /// Has the residents of a component replaced.
+    ///
+    /// # Errors
+    /// Without such a component.
+    pub async fn restart(&self, component: &str) -> Result<Operated, AdminError> {
+        self.ask(Method::POST, &format!("/v1/components/{component}/restart"), Bytes::new(), PATIENCE).await
+    }
+
+    /// The edges, and what the manifest says of them.
+    ///
+    /// # Errors
+    /// Without an answer.
+    pub async fn edges(&self) -> Result<EdgesStatus, AdminError> {
+        self.ask(Method::GET, "/v1/edges", Bytes::new(), PATIENCE).await
+    }
+
+    /// What failed cells have left behind, of one component or of all.
+    ///
+    /// # Errors
+    /// Without an answer.
+    pub async fn postmortems(&self, component: Option<&str>) -> Result<PostmortemsStatus, AdminError> {
+        let query = component.map(|component| format!("?component={component}")).unwrap_or_default();
+        self.ask(Method::GET, &format!("/v1/postmortems{query}"), Bytes::new(), PATIENCE).await
+    }
+
+    /// Follows what happens, from now on: events of these kinds, by their names.
+    ///
+    /// # Errors
+    /// Without an answer.
+    pub async fn events(&self, kinds: &str) -> Result<EventStream, AdminError> {
+        let mut request = Request::new(Bytes::new());
+        *request.uri_mut() = http::Uri::try_from(format!("/v1/events?kinds={kinds}")).unwrap_or_default();
+        let (head, mut following) = local::follow(&self.socket, request, PATIENCE).await?.into_parts();
+        if head.status != StatusCode::OK {
+            return Err(refusal(head.status, &following.rest().await?));
+        }
+        Ok(EventStream { following, waiting: Vec::new() })
+    }
+
     /// Sends a request and reads the document that it is answered with.
     async fn ask<D: DeserializeOwned>(
         &self,
@@ -136,15 +194,52 @@ impl AdminClient {
         if answer.status() == StatusCode::OK {
             return Ok(serde_json::from_slice(answer.body())?);
         }
-        let status = answer.status().as_u16();
-        Err(match serde_json::from_slice(answer.body()) {
-            Ok(Refused { error: Why { message, rejection } }) => {
-                AdminError::Refused { status, message, rejection: rejection.map(Box::new) }
+        Err(refusal(answer.status(), answer.body()))
+    }
+}
+
+fn refusal(status: StatusCode, body: &[u8]) -> AdminError {
+    let status = status.as_u16();
+    match serde_json::from_slice(body) {
+        Ok(Refused { error: Why { message, rejection } }) => {
+            AdminError::Refused { status, message, rejection: rejection.map(Box::new) }
+        }
+        Err(_) => {
+            let message = format!("the node refuses without a reason (status {status})");
+            AdminError::Refused { status, message, rejection: None }
+        }
+    }
+}
+
+/// What happens on a node, as it happens.
+#[derive(Debug)]
+pub struct EventStream {
+    following: Following,
+    waiting: Vec<u8>,
+}
+
+/// Bytes of one event.
+const MAX_EVENT: usize = 4 << 20;
+
+impl EventStream {
+    /// The next event, as `docs/events.md` has it; `None` when the node has stopped.
+    ///
+    /// # Errors
+    /// When the stream breaks off.
+    pub async fn next(&mut self) -> Result<Option<serde_json::Value>, AdminError> {
+        loop {
+            if let Some(end) = self.waiting.windows(2).position(|pair| pair == b"\n\n") {
+                let whole: Vec<u8> = self.waiting.drain(..end + 2).collect();
+                let whole = String::from_utf8_lossy(&whole);
+                // Comments keep the connection alive, and are no events.
+                let Some(data) = whole.lines().find_map(|line| line.strip_prefix("data: ")) else { continue };
+                let event: serde_json::Value = serde_json::from_str(data)?;
+                return Ok(Some(event).filter(|event| event["event"] != "end"));
             }
-            Err(_) => {
-                let message = format!("the node refuses without a reason (status {status})");
-                AdminError::Refused { status, message, rejection: None }
+            match self.following.next().await? {
+                Some(more) if self.waiting.len() + more.len() <= MAX_EVENT => self.waiting.extend_from_slice(&more),
+                Some(_) | None => return Ok(None),
             }
-        })
+        }
     }
 }
