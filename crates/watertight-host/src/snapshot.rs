@@ -290,6 +290,8 @@ impl Ready {
         let mut store = Store::new(engine, cell);
         store.limiter(|cell| &mut cell.limits);
         store.set_epoch_deadline(1);
+        // Its whole memory is read out by one call.
+        store.set_hostcall_fuel(MAX_MEMORY);
         let instance = linker.instantiate_async(&mut store, &component).await?;
         let function = instance
             .get_typed_func::<(), (bool,)>(&mut store, init)

@@ -38,6 +38,10 @@ const WASM_STACK: usize = 512 << 10;
 /// The stack of the fiber that a guest and the host functions it calls run on, in bytes.
 const FIBER_STACK: usize = 2 << 20;
 
+/// How large the memory that a component starts with may be to be mapped whatever there is in it. A larger one is only where half of it is not
+/// zero; else its data is copied into each cell. The memory of an interpreter has holes.
+const MAX_SPARSE_IMAGE: u64 = 128 << 20;
+
 /// How often a running guest looks whether it may go on.
 pub(crate) const TICK: Duration = Duration::from_millis(1);
 
@@ -68,6 +72,7 @@ fn config(kind: EngineKind, pool: Option<&PoolPlan>, cores: bool) -> Config {
     config.wasm_component_model_fixed_length_lists(true);
     // Source lines are looked up when a postmortem is written: here they would be for every error, and grow the compiled code.
     config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
+    config.memory_guaranteed_dense_image_size(MAX_SPARSE_IMAGE);
     config.coredump_on_trap(cores);
     if let Some(plan) = pool {
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pooling(plan)));
