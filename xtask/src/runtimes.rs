@@ -7,8 +7,10 @@ mod clang;
 mod javascript;
 mod linked;
 mod lua;
+mod module;
 mod php;
 mod python;
+mod ruby;
 mod static_files;
 
 use std::{
@@ -46,11 +48,12 @@ pub(crate) struct Args {
 /// Builds a runtime's component: its sources, the tools' folder, and the file to write.
 type Build = fn(&Sources, &Path, &Path) -> Result<()>;
 
-const RUNTIMES: [(&str, Build); 5] = [
+const RUNTIMES: [(&str, Build); 6] = [
     ("javascript", javascript::build),
     ("lua", lua::build),
     ("php", php::build),
     ("python", python::build),
+    ("ruby", ruby::build),
     ("static", static_files::build),
 ];
 

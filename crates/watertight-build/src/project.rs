@@ -76,6 +76,8 @@ pub enum Language {
     Go,
     /// PHP: a script, which is not built.
     Php,
+    /// Ruby: a script as well.
+    Ruby,
 }
 
 /// What a project is to be.
@@ -161,11 +163,19 @@ const WASI_FILES: Files = &[
 
 impl Language {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Rust, Self::Python, Self::Js, Self::C, Self::Go, Self::Php];
+    pub const ALL: [Self; 7] = [Self::Rust, Self::Python, Self::Js, Self::C, Self::Go, Self::Php, Self::Ruby];
 
     /// Whether it runs as it is written, on a language runtime.
     const fn is_script(self) -> bool {
-        matches!(self, Self::Php)
+        matches!(self, Self::Php | Self::Ruby)
+    }
+
+    /// What its components need beyond what every budget has: Ruby itself takes more memory than that.
+    const fn budget(self) -> &'static str {
+        match self {
+            Self::Ruby => "budget = { memory = \"128MiB\" }\n",
+            Self::Rust | Self::Python | Self::Js | Self::C | Self::Go | Self::Php => "",
+        }
     }
 
     /// That of `build.recipe`; of a script, how its runtime is called.
@@ -177,6 +187,7 @@ impl Language {
             Self::C => "c",
             Self::Go => "go",
             Self::Php => "php",
+            Self::Ruby => "ruby",
         }
     }
 
@@ -193,6 +204,10 @@ impl Language {
                 ProjectKind::Http => "index.php",
                 ProjectKind::Command | ProjectKind::Library => "main.php",
             },
+            Self::Ruby => match kind {
+                ProjectKind::Http => "app.rb",
+                ProjectKind::Command | ProjectKind::Library => "main.rb",
+            },
         }
     }
 
@@ -205,6 +220,7 @@ impl Language {
             Self::C => "make test",
             Self::Go => "go test ./greeting",
             Self::Php => "watertight run _test.php",
+            Self::Ruby => "watertight run _test.rb",
         }
     }
 
@@ -217,6 +233,7 @@ impl Language {
             Self::C => "apt install clang lld wasi-libc libclang-rt-dev-wasm32",
             Self::Go => "go version # 1.24 or newer, from https://go.dev/dl",
             Self::Php => "watertight runtime list # PHP has to be there",
+            Self::Ruby => "watertight runtime list # Ruby has to be there",
         }
     }
 
@@ -239,6 +256,7 @@ impl Language {
                 file!("test/greeting.c", "c/test/greeting.c"),
             ],
             Self::Php => &[file!("_greeting.php", "php/greeting.php"), file!("_test.php", "php/test.php")],
+            Self::Ruby => &[file!("_greeting.rb", "ruby/greeting.rb"), file!("_test.rb", "ruby/test.rb")],
             Self::Go => &[
                 file!("go.mod", "go/go.mod"),
                 file!("greeting/greeting.go", "go/greeting.go"),
@@ -268,7 +286,9 @@ impl Language {
             (Self::Go, ProjectKind::Library) => include_str!("../templates/go/library.go"),
             (Self::Php, ProjectKind::Http) => include_str!("../templates/php/http.php"),
             (Self::Php, ProjectKind::Command) => include_str!("../templates/php/command.php"),
-            (Self::Php, ProjectKind::Library) => return None,
+            (Self::Ruby, ProjectKind::Http) => include_str!("../templates/ruby/http.rb"),
+            (Self::Ruby, ProjectKind::Command) => include_str!("../templates/ruby/command.rb"),
+            (Self::Php | Self::Ruby, ProjectKind::Library) => return None,
         })
     }
 }
@@ -282,6 +302,7 @@ impl fmt::Display for Language {
             Self::C => "C",
             Self::Go => "Go",
             Self::Php => "PHP",
+            Self::Ruby => "Ruby",
         })
     }
 }
@@ -425,6 +446,7 @@ impl Project {
             // The first, as its value has words to fill in.
             ("{{main}}", language.main(*kind)),
             ("{{name}}", name.as_str()),
+            ("{{budget}}", language.budget()),
             ("{{ident}}", &package.replace('-', "_")),
             ("{{package}}", &package),
             ("{{wasi}}", wasi),

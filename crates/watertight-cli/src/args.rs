@@ -338,6 +338,8 @@ pub(crate) enum LanguageArg {
     Go,
     /// A script, run as it is.
     Php,
+    /// A script, run as it is.
+    Ruby,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

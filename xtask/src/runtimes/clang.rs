@@ -60,14 +60,24 @@ impl Clang {
 
     /// Compiles, links, and makes a component of it.
     pub(super) fn component(&self, program: &Program<'_>, sources: &Sources, scratch: &Path, out: &Path) -> Result<()> {
+        Self::finish(self.module(program, scratch)?, sources, scratch, out)
+    }
+
+    /// Compiles and links.
+    pub(super) fn module(&self, program: &Program<'_>, scratch: &Path) -> Result<Vec<u8>> {
         let objects = self.compile(program, scratch)?;
         let module = scratch.join("module.wasm");
         let mut link = self.clang();
         link.args(["-mexec-model=reactor", "--no-wasm-opt", "-s"]).args(&objects).args(&program.link);
         output(link.arg("-o").arg(&module))?;
+        Ok(fs::read(module)?)
+    }
+
+    /// Makes a component of a core module.
+    pub(super) fn finish(module: Vec<u8>, sources: &Sources, scratch: &Path, out: &Path) -> Result<()> {
         let wit = scratch.join("wit");
         sources.wit_folder(&wit)?;
-        fs::write(out, componentized(fs::read(module)?, &wit)?)?;
+        fs::write(out, componentized(module, &wit)?)?;
         Ok(())
     }
 

@@ -17,6 +17,7 @@ pub(crate) fn new(args: &New) -> Result<(), Failure> {
         LanguageArg::C => Language::C,
         LanguageArg::Go => Language::Go,
         LanguageArg::Php => Language::Php,
+        LanguageArg::Ruby => Language::Ruby,
     };
     let kind = match args.kind {
         KindArg::Http => ProjectKind::Http,

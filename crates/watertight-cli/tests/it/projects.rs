@@ -207,38 +207,50 @@ async fn go_answers_and_asks_through_net_http() {
     asked.stop();
 }
 
-/// Projects of a language that runs as it is written: there is nothing to build.
-mod php {
-    use super::*;
+/// Projects of languages that run as they are written: there is nothing to build.
+macro_rules! scripts {
+    ($($language:ident: $shown:literal, $test:literal, $passed:literal;)*) => {
+        $(mod $language {
+            use super::*;
 
-    fn project(work: &Workplace, kind: &str) -> PathBuf {
-        let made = work.run(work.folder.path(), &["new", "my-app", "--lang", "php", "--kind", kind]);
-        assert_eq!(made.code, Some(0), "{made:?}");
-        assert!(!made.stdout.contains("watertight build"), "{made:?}");
-        let folder = work.folder.path().join("my-app");
-        let tested = work.run(&folder, &["run", "_test.php"]);
-        assert_eq!(tested.code, Some(0), "`cargo xtask runtimes` builds the runtime: {tested:?}");
-        assert!(tested.stdout.contains("someone is greeted by name"), "{tested:?}");
-        folder
-    }
+            fn project(work: &Workplace, kind: &str) -> PathBuf {
+                let named = stringify!($language);
+                let made = work.run(work.folder.path(), &["new", "my-app", "--lang", named, "--kind", kind]);
+                assert_eq!(made.code, Some(0), "{made:?}");
+                assert!(!made.stdout.contains("watertight build"), "{made:?}");
+                let folder = work.folder.path().join("my-app");
+                let tested = work.run(&folder, &["run", $test]);
+                assert_eq!(tested.code, Some(0), "`cargo xtask runtimes` builds the runtime: {tested:?}");
+                assert!(tested.stdout.contains($passed), "{tested:?}");
+                folder
+            }
 
-    #[tokio::test]
-    async fn a_new_web_service_serves_as_it_is() {
-        let work = Workplace::new();
-        work.serves(&project(&work, "http")).await;
-    }
+            #[tokio::test]
+            async fn a_new_web_service_serves_as_it_is() {
+                let work = Workplace::new();
+                work.serves(&project(&work, "http")).await;
+            }
 
-    #[test]
-    fn a_new_command_runs_as_it_is() {
-        let work = Workplace::new();
-        work.greets(&project(&work, "command"));
-    }
+            #[test]
+            fn a_new_command_runs_as_it_is() {
+                let work = Workplace::new();
+                work.greets(&project(&work, "command"));
+            }
 
-    #[test]
-    fn there_is_no_library() {
-        let made = ended(&mut watertight(&["new", "no-app", "--lang", "php", "--kind", "library"]));
-        assert!(made.code == Some(2) && made.stderr.contains("no library in PHP"), "{made:?}");
-    }
+            #[test]
+            fn there_is_no_library() {
+                let named = stringify!($language);
+                let made = ended(&mut watertight(&["new", "no-app", "--lang", named, "--kind", "library"]));
+                let told = concat!("no library in ", $shown);
+                assert!(made.code == Some(2) && made.stderr.contains(told), "{made:?}");
+            }
+        })*
+    };
+}
+
+scripts! {
+    php: "PHP", "_test.php", "someone is greeted by name";
+    ruby: "Ruby", "_test.rb", "2 runs, 2 assertions, 0 failures";
 }
 
 #[test]

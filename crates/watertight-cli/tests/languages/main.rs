@@ -15,4 +15,5 @@ mod php;
 mod press;
 mod program;
 mod python;
+mod ruby;
 mod snapshots;

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The languages that have modules, by the endings of their files.
-const LANGUAGES: [&str; 4] = ["mjs", "lua", "php", "py"];
+const LANGUAGES: [&str; 5] = ["mjs", "lua", "php", "py", "rb"];
 
 /// An app of `scripts/modules.ENDING`, which uses `types` and this behaviour.
 fn app(ending: &str, behaviour: &str, more: &str) -> TempDir {
@@ -60,9 +60,9 @@ fn every_value_goes_to_another_component_and_back() {
         let mut client = Client::new(server.address);
         assert_eq!(client.get("/values"), (200, "all values are the same".to_owned()), "{ending}");
         assert_eq!(client.get("/run/41"), (200, "returned 42".to_owned()), "{ending}");
-        // What it imports belongs to no request: it was loaded before the first one came. PHP runs a page from its start.
+        // What it imports belongs to no request: it was loaded before the first one came. PHP and Ruby run a script from its start.
         let loading = server.lines_until_request().iter().any(|line| line.contains("loading"));
-        assert_eq!(loading, ending == "php", "{ending}");
+        assert_eq!(loading, ["php", "rb"].contains(&ending), "{ending}");
     }
 }
 
@@ -171,6 +171,7 @@ fn a_script_without_a_manifest_is_told_to_write_one() {
     for (ending, script) in [
         ("mjs", "import \"press:markdown/render\";\n"),
         ("lua", "require \"press:markdown/render\"\n"),
+        ("rb", "require \"press:markdown/render\"\n"),
         ("py", "import press.markdown.render\n"),
     ] {
         let folder = tempfile::tempdir().expect("the temporary folder is writable");
