@@ -3,6 +3,7 @@
 mod aside;
 mod events;
 mod operate;
+mod recording;
 mod runtime;
 
 use std::{path::PathBuf, time::Duration};
@@ -15,6 +16,7 @@ pub(crate) use self::{
     aside::{Completions, Worker},
     events::{EventsArgs, Format, OtlpArgs, Tap},
     operate::{At, Eject, Restart},
+    recording::{Record, Replay},
     runtime::{Runtime, RuntimeAction},
 };
 
@@ -58,6 +60,8 @@ pub(crate) enum Command {
     Faults(Faults),
     Inspect(Inspect),
     Postmortem(Postmortem),
+    Record(Record),
+    Replay(Replay),
     Runtime(Runtime),
     Tap(Tap),
     /// Print the JSON Schema of the manifest, for editors.
@@ -742,6 +746,8 @@ impl Command {
             Self::Drill(drill) => drill.format == DrillFormat::Json,
             Self::Inspect(inspect) => inspect.format == Format::Json,
             Self::Postmortem(postmortem) => postmortem.format == Format::Json,
+            Self::Record(record) => record.format == Format::Json,
+            Self::Replay(replay) => replay.format == Format::Json,
             Self::Tap(tap) => tap.format == Format::Json,
             Self::Runtime(runtime) => runtime.format == Format::Json,
             Self::New(_)

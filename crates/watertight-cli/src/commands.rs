@@ -13,7 +13,9 @@ mod new;
 mod operate;
 mod postmortem;
 mod ps;
+mod record;
 mod reload;
+mod replay;
 mod run;
 mod runtime;
 mod serve;
@@ -41,6 +43,8 @@ pub(crate) fn carry_out(command: Command) -> Result<u8, Failure> {
     match command {
         Command::Serve(args) => serve::serve(args).map(done),
         Command::Ps(args) => ps::ps(&args).map(done),
+        Command::Record(args) => record::record(&args).map(done),
+        Command::Replay(args) => replay::replay(&args),
         Command::Reload(args) => reload::reload(&args).map(done),
         Command::Restart(args) => operate::restart(&args).map(done),
         Command::Eject(args) => operate::eject(&args).map(done),

@@ -42,11 +42,11 @@ exits! {
     Done = 0, "done", "It did what was asked; a server was told to stop and drained.";
     Failed = 1, "failed", "`run`: the command said that it failed.";
     Usage = 2, "usage", "The arguments are wrong.";
-    Unmet = 3, "unmet", "`drill`: something was not as expected, or a load fails without any fault.";
+    Unmet = 3, "unmet", "`drill`: something was not as expected, or a load fails without any fault. `replay`: answers differ.";
     NotBuilt = 4, "not-built", "`build`: a component could not be made; what its tools said was shown.";
-    Rejected = 65, "rejected", "The app is not sound: its manifest, its files or how its components fit together. Every problem was shown.";
+    Rejected = 65, "rejected", "The app is not sound: its manifest, its files or how its components fit together. Every problem was shown. `replay`: the recording cannot be used, or not with this build.";
     NotFound = 66, "not-found", "There is no app at that path, or no such postmortem, or it cannot be read.";
-    NoNode = 67, "no-node", "`ps`, `top`, `tap`, `reload`, `restart`, `eject`, `faults`: no node runs, or none of that name; or it does not answer.";
+    NoNode = 67, "no-node", "`ps`, `top`, `tap`, `record`, `reload`, `restart`, `eject`, `faults`: no node runs, or none of that name; or it does not answer.";
     NoListen = 69, "no-listen", "The address or the admin socket cannot be listened on, or no worker could start.";
     Internal = 70, "internal", "Something that should not happen: please report it.";
     NoCapacity = 71, "no-capacity", "This machine cannot have the pools that the app asks for; the message names the number to change.";

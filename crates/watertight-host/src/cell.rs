@@ -11,6 +11,7 @@ use watertight_runtime::{CellCore, CellData, Holdings};
 use crate::{
     filesystem::{Files, OpenFiles},
     http::held::Messages,
+    logging::Log,
     outbound::Outbound,
     sockets::{Sockets, Spent},
     stdio::Tail,
@@ -31,6 +32,7 @@ pub struct HostCell {
     /// For each connected socket of WASI 0.3, by its handle: held by its streams.
     pub(crate) streams: HashMap<u32, Arc<()>>,
     pub(crate) tail: Tail,
+    pub(crate) log: Log,
 }
 
 /// What the host holds for one cell, for whoever asks from outside.

@@ -22,6 +22,7 @@ use crate::{
     filesystem::{Files, Writable},
     http,
     http::held::Messages,
+    logging::{self, Log},
     outbound::Outbound,
     random,
     report::Reporter,
@@ -91,6 +92,7 @@ impl Host<HostCell> for WasiHost {
         filesystem::link(linker, p3)?;
         sockets::link(linker, p3)?;
         http::held::link(linker, p3)?;
+        logging::link(linker)?;
         command::link_exit(linker, p3)
     }
 
@@ -103,6 +105,7 @@ impl Host<HostCell> for WasiHost {
         env::from_grant(&mut builder, component, console.map_or(&[], Console::args));
         let tail = Tail::default();
         stdio::from_grant(&mut builder, &reporter, core.account(), console, &tail);
+        let log = Log::from_grant(&reporter, core.account(), &tail);
         filesystem::from_grant(&mut builder, component, &self.base_dir)?;
         sockets::from_grant(&mut builder, &counted);
         clocks::from_grant(&mut builder);
@@ -130,6 +133,7 @@ impl Host<HostCell> for WasiHost {
             _held: held,
             messages: Messages::default(),
             streams: HashMap::new(),
+            log,
             tail,
         })
     }

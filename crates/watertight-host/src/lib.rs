@@ -24,6 +24,7 @@ mod fixture;
 mod follow;
 mod host;
 pub mod http;
+mod logging;
 mod outbound;
 mod random;
 mod report;

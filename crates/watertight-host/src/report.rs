@@ -66,9 +66,9 @@ impl Reporter {
     }
 
     /// Reports a line that the guest wrote.
-    pub(crate) fn log(&self, stream: LogStream, line: String) {
+    pub(crate) fn log(&self, stream: LogStream, line: String, context: Option<String>) {
         let trace = self.span().map(|(recording, span)| recording.context(span));
-        self.events.emit(Event::Log { component: self.component, stream, line, trace });
+        self.events.emit(Event::Log { component: self.component, stream, line, context, trace });
     }
 }
 

@@ -6,6 +6,8 @@
 //! | yes     | any                            | empty       | the log, line by line     |
 //! | yes     | the one a [`Console`] is for   | the console | the console, as they come |
 //!
+//! A guest's log ([`logging`](crate::logging)) is output as the others: granted by the same key, and within the same budget.
+//!
 //! A write never fails because of a budget: after `budget.log` bytes the rest is dropped, and that is reported once. What goes to
 //! a console is a command's product and not a log, so it has no such end.
 
@@ -38,7 +40,7 @@ pub(crate) use self::tail::Tail;
 use crate::report::{Reporter, budget_of, setting};
 
 /// Bytes after which a line without an end is cut.
-const MAX_LINE_BYTES: usize = 8 * 1024;
+pub(crate) const MAX_LINE_BYTES: usize = 8 * 1024;
 
 /// Bytes a guest may hand over in one write.
 const MAX_WRITE_BYTES: usize = 64 * 1024;
@@ -128,29 +130,33 @@ pub(crate) fn from_grant(
         wasi.stdin(Input(console.clone())).stdout(output(&console.stdout)).stderr(output(&console.stderr));
         return;
     }
-    let budget = Arc::new(LogBudget { reporter: Arc::clone(reporter), account: Arc::clone(account) });
+    let budget = Arc::new(LogBudget::new(reporter, account));
     let lines = |stream| Kept(Lines::new(stream, &budget), tail.clone());
     wasi.stdout(lines(LogStream::Stdout)).stderr(lines(LogStream::Stderr));
 }
 
 /// What a write without the grant is reported as.
-fn denial(component: &Component) -> Denial {
-    Denial {
-        grant: "stdio",
-        attempt: "write to stdout or stderr".into(),
-        remedy: setting(component, "grants", "stdio", "true"),
-    }
+pub(crate) fn denial(component: &Component, attempt: &str) -> Denial {
+    Denial { grant: "stdio", attempt: attempt.to_owned(), remedy: setting(component, "grants", "stdio", "true") }
 }
 
-/// The bytes that one cell may still log, on both streams together.
-struct LogBudget {
+/// The bytes that one cell may still log, on both streams and in its log together.
+pub(crate) struct LogBudget {
     reporter: Arc<Reporter>,
     account: Arc<Account>,
 }
 
 impl LogBudget {
+    pub(crate) fn new(reporter: &Arc<Reporter>, account: &Arc<Account>) -> Self {
+        Self { reporter: Arc::clone(reporter), account: Arc::clone(account) }
+    }
+
+    pub(crate) fn reporter(&self) -> &Reporter {
+        &self.reporter
+    }
+
     /// How many of `wanted` bytes fit. The first time that not all do is reported; how many there were is told when the cell ends.
-    fn take(&self, wanted: usize) -> usize {
+    pub(crate) fn take(&self, wanted: usize) -> usize {
         let component = self.reporter.component();
         let budget = component.budget.log;
         let granted = self.account.log(budget.0, wanted);
@@ -213,7 +219,7 @@ impl LineBuffer {
         let line = String::from_utf8_lossy(line).into_owned();
         // Before it is told: a sink that panics must not be told again when the cell goes.
         self.partial.clear();
-        self.budget.reporter.log(self.stream, line);
+        self.budget.reporter.log(self.stream, line, None);
     }
 }
 
@@ -269,7 +275,7 @@ impl Take for Lines {
 impl Take for Discard {
     fn take(&self, bytes: &[u8]) -> io::Result<()> {
         if !bytes.is_empty() {
-            self.0.deny(denial(self.0.component()));
+            self.0.deny(denial(self.0.component(), "write to stdout or stderr"));
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ mod scope;
 mod trigger;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     ops::Range,
     path::{Component, Path, PathBuf},
     sync::Arc,
@@ -80,10 +80,15 @@ pub enum FolderError {
     Unreadable(String),
 }
 
+/// The log of a guest: a draft, which is in use with and without its version.
+pub const LOGGING: [&str; 2] = ["wasi:logging/logging@0.1.0-draft", "wasi:logging/logging"];
+
 /// What the host offers to every component: packages (`wasi:cli`) or single interfaces (`wasi:http/types`), and their versions.
 #[derive(Clone, Debug, Default)]
 pub struct HostInterfaces {
     offered: BTreeMap<String, Vec<Version>>,
+    /// Imports that are met by their full names.
+    named: BTreeSet<String>,
 }
 
 impl HostInterfaces {
@@ -104,7 +109,20 @@ impl HostInterfaces {
         let p2 = p2.map(|package| (format!("wasi:{package}"), Version::new(0, 2, 12)));
         let p3 = p3.map(|package| (format!("wasi:{package}"), Version::new(0, 3, 0)));
         let modules = (modules::INTERFACE.to_owned(), Version::new(0, 1, 0));
-        Self::new(p2.into_iter().chain(p3).chain([modules]))
+        Self::new(p2.into_iter().chain(p3).chain([modules])).also(LOGGING.map(str::to_owned))
+    }
+
+    /// The same, and these imports by their full names, whatever they are.
+    #[must_use]
+    pub fn also(mut self, imports: impl IntoIterator<Item = String>) -> Self {
+        self.named.extend(imports);
+        self
+    }
+
+    /// Whether the host meets an import of this name.
+    #[must_use]
+    pub fn meets_import(&self, name: &str) -> bool {
+        self.named.contains(name) || self.meets(&ExternName::parse(name))
     }
 
     /// Whether the host meets an import. Within one compatible series it does so in both directions: a guest built against a

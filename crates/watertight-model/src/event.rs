@@ -79,8 +79,11 @@ pub enum Event {
         component: ComponentId,
         /// Which stream.
         stream: LogStream,
-        /// One line, without its line end.
+        /// One line, without its line end; of its log one message, which may have several.
         line: String,
+        /// What its log calls the part of it that wrote it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        context: Option<String>,
         /// The span that it wrote it in, where somebody traces.
         #[serde(skip_serializing_if = "Option::is_none")]
         trace: Option<TraceContext>,
@@ -205,6 +208,9 @@ pub struct Failure {
     pub kind: FailureKind,
     /// One line for people, and the next step where there is one.
     pub detail: String,
+    /// The span that it failed in, where somebody traces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceContext>,
     /// Whether the cell was the root of its call tree: who started that call is told by its answer, too.
     pub root: bool,
     /// The fault that was injected into the call that it failed in.
@@ -266,6 +272,53 @@ pub enum LogStream {
     Stdout,
     /// Its standard error.
     Stderr,
+    /// Its log (`wasi:logging`), at this level.
+    Log(LogLevel),
+}
+
+/// How much a message of a log matters to who wrote it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogLevel {
+    /// Each step.
+    Trace,
+    /// For who looks for a mistake.
+    Debug,
+    /// What goes as it should.
+    Info,
+    /// What may become one.
+    Warn,
+    /// A mistake.
+    Error,
+    /// One that nothing goes on after.
+    Critical,
+}
+
+impl LogStream {
+    /// Its name in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+            Self::Log(_) => "log",
+        }
+    }
+}
+
+impl LogLevel {
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Trace => "trace",
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+            Self::Critical => "critical",
+        }
+    }
 }
 
 /// One HTTP exchange.

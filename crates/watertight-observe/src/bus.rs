@@ -250,7 +250,7 @@ fn weight(record: &Record) -> usize {
             postmortem.folder.as_os_str().len() + postmortem.at.as_ref().map_or(0, String::len)
         }
         Event::Denied { denial, .. } => denial.attempt.len() + denial.remedy.len(),
-        Event::Log { line, .. } => line.len(),
+        Event::Log { line, context, .. } => line.len() + context.as_ref().map_or(0, String::len),
         Event::Request(request) => request.method.len() + request.path.len(),
         Event::Trace(trace) => size_of_val(trace.spans.as_slice()) + trace.spans.iter().map(texts).sum::<usize>(),
         Event::Reload(ReloadEnd::Failed { why }) => why.len(),
@@ -320,7 +320,13 @@ mod tests {
     }
 
     fn line(length: usize) -> Event {
-        Event::Log { component: ComponentId(0), stream: LogStream::Stdout, line: "x".repeat(length), trace: None }
+        Event::Log {
+            component: ComponentId(0),
+            stream: LogStream::Stdout,
+            line: "x".repeat(length),
+            context: None,
+            trace: None,
+        }
     }
 
     fn waiting(bus: &Bus) -> (usize, usize) {

@@ -236,7 +236,9 @@ impl Line<'_> {
         self.time(record.at)?;
         match &record.event {
             Event::Request(request) => self.request(request),
-            Event::Log { component, stream, line, trace: _ } => self.log(*component, *stream, line),
+            Event::Log { component, stream, line, context, trace: _ } => {
+                self.log(*component, *stream, context.as_deref(), line)
+            }
             Event::Failure(failure) => self.failure(failure),
             Event::Postmortem(postmortem) => self.postmortem(postmortem),
             Event::Denied { component, denial } => self.denied(*component, denial),
@@ -315,13 +317,17 @@ impl Line<'_> {
         self.toned(Tone::Dim, format_args!("{took}, {size}, {}, {}", request.client, request.version))
     }
 
-    fn log(&mut self, component: ComponentId, stream: LogStream, line: &str) -> fmt::Result {
+    fn log(&mut self, component: ComponentId, stream: LogStream, context: Option<&str>, line: &str) -> fmt::Result {
         let mark = match stream {
             LogStream::Stdout => "|",
             LogStream::Stderr => "!",
+            LogStream::Log(level) => level.name(),
         };
         let name = self.names.component(component).to_owned();
         self.toned(Tone::Name, format_args!("{name} {mark}"))?;
+        if let Some(context) = context {
+            write!(self.text, " {}:", clean(context))?;
+        }
         write!(self.text, " {}", clean(line))
     }
 

@@ -11,8 +11,9 @@ use std::{io::Write, sync::Arc};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use watertight_model::{
     app::App,
-    event::{CellEnd, Event, FaultsChange, Outcome, ReloadEnd, WorkerChange},
+    event::{CellEnd, Event, FaultsChange, LogStream, Outcome, ReloadEnd, WorkerChange},
     fault::FaultKind,
+    trace::TraceContext,
 };
 
 use crate::{
@@ -151,6 +152,7 @@ impl Named<'_> {
                 map.serialize_entry("failure", &failure.kind)?;
                 map.serialize_entry("blame", &failure.kind.blame())?;
                 map.serialize_entry("detail", &failure.detail)?;
+                traced(map, failure.trace.as_ref())?;
                 injected(map, failure.injected)
             }
             Event::Postmortem(postmortem) => {
@@ -173,16 +175,18 @@ impl Named<'_> {
                 map.serialize_entry("attempt", &denial.attempt)?;
                 map.serialize_entry("remedy", &denial.remedy)
             }
-            Event::Log { component, stream, line, trace } => {
+            Event::Log { component, stream, line, context, trace } => {
                 map.serialize_entry("event", "log")?;
                 map.serialize_entry("component", names.component(*component))?;
-                map.serialize_entry("stream", stream)?;
-                map.serialize_entry("line", line)?;
-                if let Some(trace) = trace {
-                    map.serialize_entry("trace", &trace.trace)?;
-                    map.serialize_entry("span", &trace.span)?;
+                map.serialize_entry("stream", stream.name())?;
+                if let LogStream::Log(level) = stream {
+                    map.serialize_entry("level", level.name())?;
                 }
-                Ok(())
+                if let Some(context) = context {
+                    map.serialize_entry("context", context)?;
+                }
+                map.serialize_entry("line", line)?;
+                traced(map, trace.as_ref())
             }
             Event::Request(request) => {
                 map.serialize_entry("event", "request")?;
@@ -275,6 +279,12 @@ fn name_of(outcome: Outcome) -> &'static str {
         Outcome::Cancelled => "cancelled",
         Outcome::Failed(_) => "failed",
     }
+}
+
+fn traced<M: SerializeMap>(map: &mut M, trace: Option<&TraceContext>) -> Result<(), M::Error> {
+    let Some(trace) = trace else { return Ok(()) };
+    map.serialize_entry("trace", &trace.trace)?;
+    map.serialize_entry("span", &trace.span)
 }
 
 fn injected<M: SerializeMap>(map: &mut M, injected: Option<FaultKind>) -> Result<(), M::Error> {

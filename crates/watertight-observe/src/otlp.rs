@@ -11,7 +11,7 @@ mod config;
 mod encode;
 mod exporter;
 mod metrics;
-pub mod proto;
+mod proto;
 
 use std::{
     io,

@@ -15,8 +15,8 @@ use watertight_model::{
     breaker::BreakerState,
     budget::Budget,
     event::{
-        Call, CellEnd, CellId, Denial, Event, Failure, FaultsChange, LogStream, Outcome, Postmortem, ReloadEnd,
-        Request, Root, Seen, TreeId, WorkerChange,
+        Call, CellEnd, CellId, Denial, Event, Failure, FaultsChange, LogLevel, LogStream, Outcome, Postmortem,
+        ReloadEnd, Request, Root, Seen, TreeId, WorkerChange,
     },
     failure::FailureKind,
     fault::FaultKind,
@@ -117,7 +117,13 @@ fn events() -> Vec<Event> {
             trace: None,
         })
     };
-    let log = |stream, line: &str| Event::Log { component: ComponentId(1), stream, line: line.to_owned(), trace: None };
+    let log = |stream, line: &str| Event::Log {
+        component: ComponentId(1),
+        stream,
+        line: line.to_owned(),
+        context: None,
+        trace: None,
+    };
     let (cell, component) = (CellId(3), ComponentId(1));
     let usage = CellUsage {
         cpu: Duration::from_micros(1234),
@@ -139,6 +145,7 @@ fn events() -> Vec<Event> {
             component,
             kind,
             detail: detail.to_owned(),
+            trace: None,
             root,
             injected: None,
         })
@@ -190,7 +197,15 @@ fn events() -> Vec<Event> {
             component,
             stream: LogStream::Stdout,
             line: "within a trace".to_owned(),
+            context: None,
             trace: Some(TraceContext { trace: TraceId(0xabc), span: SpanId(0xdef), sampled: true }),
+        },
+        Event::Log {
+            component,
+            stream: LogStream::Log(LogLevel::Warn),
+            line: "two\nlines".to_owned(),
+            context: Some("db\u{1b}[2J".to_owned()),
+            trace: None,
         },
         trace(),
         Event::Worker { worker: 1, change: WorkerChange::Started { pid: 4242 } },

@@ -226,6 +226,14 @@ impl Seen {
         }
     }
 
+    /// What the caller gets instead of results; none where that is a trap, or another answer than the function's own.
+    pub(crate) fn instead(&self, error: &CallError) -> Option<Frame> {
+        match self {
+            Self::Error(template) | Self::Value(template) => Some(template.fill(&error.to_string())),
+            Self::Exception | Self::Trap => None,
+        }
+    }
+
     /// The same for an event.
     pub(crate) fn event(&self, passed: &Passed) -> event::Seen {
         match (&passed.result, passed.fallback, self) {

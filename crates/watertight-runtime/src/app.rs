@@ -33,7 +33,7 @@ use crate::{
     health,
     host::{CellData, Host},
     inject::Faults,
-    membrane::{self, EdgeError, ExportedFunction, Proxy, ResourceIds, Undertaker},
+    membrane::{self, EdgeError, ExportedFunction, Proxy, ResourceIds, StandIns, Undertaker},
     pool::{self, MachineLimits, PoolError, PoolPlan},
     postmortem::{self, Archive, Hashes, Morgue, Types},
     resident::Residents,
@@ -47,9 +47,10 @@ use crate::{
 pub struct CompiledApp {
     app: Arc<App>,
     bytes: Arc<BTreeMap<ComponentId, Arc<[u8]>>>,
-    digests: BTreeMap<ComponentId, blake3::Hash>,
+    digests: Arc<BTreeMap<ComponentId, blake3::Hash>>,
     hashes: Arc<Hashes>,
     morgue: Option<Arc<dyn Morgue>>,
+    stand_ins: Option<StandIns>,
     needs: Vec<Needs>,
     pools: Vec<PoolPlan>,
     cache: CompileCache,
@@ -73,6 +74,7 @@ pub(crate) struct LoadedApp<T: CellData> {
     tracing: Option<Tracing>,
     taps: Taps,
     types: Arc<Types>,
+    digests: Arc<BTreeMap<ComponentId, blake3::Hash>>,
     /// Who keeps the residents of this process, and who those that the node has once.
     offices: [Office; 2],
     /// Residents whose resources a call tree may hold.
@@ -170,15 +172,21 @@ impl CompiledApp {
         let pools = pool::plan(&app, &needs, roots, MachineLimits::read())
             .map_err(|problems| problems.into_iter().map(LoadError::from).collect::<Vec<_>>())?;
         let hashes = postmortem::hashes(sources, &assembled);
-        let digests = assembled.iter().map(|(id, (_, digest))| (*id, *digest)).collect();
+        let digests = Arc::new(assembled.iter().map(|(id, (_, digest))| (*id, *digest)).collect());
         let bytes = Arc::new(assembled.into_iter().map(|(id, (bytes, _))| (id, bytes)).collect());
-        Ok(Self { app, bytes, digests, hashes, morgue: None, needs, pools, cache })
+        Ok(Self { app, bytes, digests, hashes, morgue: None, stand_ins: None, needs, pools, cache })
     }
 
     /// Has what is left of failed cells taken there. Nobody takes it otherwise, and nothing is kept for it.
     #[must_use]
     pub fn with_morgue(self, morgue: Arc<dyn Morgue>) -> Self {
         Self { morgue: Some(morgue), ..self }
+    }
+
+    /// Has these answer the imports that they are for, of every component: nobody else meets those.
+    #[must_use]
+    pub fn with_stand_ins(self, stand_ins: StandIns) -> Self {
+        Self { stand_ins: Some(stand_ins), ..self }
     }
 
     /// What each component needs, by id.
@@ -238,6 +246,7 @@ impl CompiledApp {
             tracing: Tracing::wanted(&events),
             taps: Taps::default(),
             types: crossing,
+            digests: Arc::clone(&self.digests),
             events,
             faults: Faults::default(),
             offices,
@@ -334,6 +343,9 @@ impl CompiledApp {
         // An app's own component may stand in for an interface of the host.
         linker.allow_shadowing(true);
         host.link(spec, &mut linker).map_err(failed)?;
+        if let Some(stand_ins) = &self.stand_ins {
+            membrane::stand_in(&mut linker, component, stand_ins).map_err(failed)?;
+        }
         membrane::link(&mut linker, &self.app, spec, components, exports, ids, crossing)?;
         linker.instantiate_pre(component).map_err(failed)
     }
@@ -434,6 +446,12 @@ impl<T: CellData> RunningApp<T> {
     #[must_use]
     pub fn app(&self) -> &Arc<App> {
         self.0.model()
+    }
+
+    /// The BLAKE3 digest of a component's bytes, with what is fused into it; none where it has no cells.
+    #[must_use]
+    pub fn digest(&self, component: ComponentId) -> Option<blake3::Hash> {
+        self.0.digests.get(&component).copied()
     }
 
     /// Where events go.

@@ -25,7 +25,7 @@ use watertight_model::{
     failure::{CallError, FailureKind},
     fault::FaultKind,
     supervision::End,
-    trace::SpanId,
+    trace::{SpanId, TraceContext},
 };
 
 use crate::{
@@ -167,9 +167,13 @@ impl<T: CellData> CellCore<T> {
 
     /// Reports a line that the guest wrote.
     pub fn log(&self, stream: LogStream, line: String) {
-        let now = self.traced.as_ref().and_then(|traced| traced.now());
-        let trace = now.map(|(recording, span)| recording.context(span));
-        self.events.emit(Event::Log { component: self.component, stream, line, trace });
+        self.events.emit(Event::Log { component: self.component, stream, line, context: None, trace: self.context() });
+    }
+
+    /// The span that it works in, where somebody traces.
+    fn context(&self) -> Option<TraceContext> {
+        let (recording, span) = self.traced.as_ref()?.now()?;
+        Some(recording.context(span))
     }
 
     /// What the cell holds and has spent.
@@ -237,6 +241,7 @@ impl<T: CellData> CellCore<T> {
                 component: self.component,
                 kind: error.kind,
                 detail: error.detail.clone(),
+                trace: self.context(),
                 root: tree.is_some_and(|tree| tree.root == self.component),
                 injected: self.injected,
             }));

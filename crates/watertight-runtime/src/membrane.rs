@@ -7,11 +7,12 @@
 //! ```
 //!
 //! [`plan`] says how a type is laid out, [`lift`] and [`lower`] move it, [`handles`] turns one cell's handles into
-//! another's, [`pump`] carries streams and futures, [`template`] makes the values that a manifest sets, [`text`] shows values to people, [`cbor`] is the form of values for
+//! another's, [`pump`] carries streams and futures, [`template`] makes the values that a manifest sets, [`text`] shows values to people and [`describe`] types, [`play`] has a component called alone, [`cbor`] is the form of values for
 //! callers that call by name ([`modules`]), [`raw`] is how
 //! Wasmtime calls all this, and [`link`] puts it in place when an app is loaded.
 
 mod cbor;
+mod describe;
 mod foreign;
 mod frame;
 mod handles;
@@ -22,6 +23,7 @@ mod malformed;
 mod modules;
 mod plan;
 mod plans;
+mod play;
 mod pump;
 mod raw;
 mod template;
@@ -47,6 +49,7 @@ pub(crate) use self::{
     link::{ExportedFunction, ResourceIds, TypedExport, link},
     malformed::Malformed,
     plans::forget,
+    play::stand_in,
     pump::Pumps,
     template::Template,
     types::FunctionTypes,
@@ -54,6 +57,7 @@ pub(crate) use self::{
 pub use self::{
     link::{EdgeError, Uncarried},
     modules::CallFailed,
+    play::{Answers, Part, PlayError, StandIns},
 };
 use crate::{
     airlock::{Airlock, Passed, Seen},
@@ -63,6 +67,7 @@ use crate::{
     host::{CellData, HostResource},
     inject,
     postmortem::Begin,
+    tap::Beginning,
     tree::{Errand, Tree},
 };
 
@@ -119,7 +124,14 @@ impl EdgeFunction {
             false => None,
             true => {
                 let spans = spanning.map_or((SpanId(0), SpanId(0)), |began| (began.parent, began.span));
-                taps.watch((edge, function), &arguments, self.redact, spans)
+                taps.watch(Beginning {
+                    tree: tree.id,
+                    function: (edge, function),
+                    at: began,
+                    arguments: &arguments,
+                    redacted: self.redact,
+                    spans,
+                })
             }
         };
         let crossing = tree.crossings.as_ref().map(|crossings| {
@@ -160,7 +172,8 @@ impl EdgeFunction {
             recording.end(began, call);
         }
         if let Some(watched) = watched {
-            watched.end(call, passed.result.as_ref().ok(), taps);
+            let shown = passed.result.as_ref().err().and_then(|error| self.seen.instead(error));
+            watched.end(call, passed.result.as_ref().ok().or(shown.as_ref()), taps);
         }
         tree.app.events().emit(Event::Call(call));
         Ok(passed.result)

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Nothing is decoded on the way of a call. A buffer that is full drops and counts. A tap lasts as long as somebody takes what it has:
-//! one that was left alone for some seconds goes with the next call, or with the next look at any tap.
+//! one that was left alone for some seconds goes with the next call, or with the next look at any tap. A tap that records
+//! ([`record`](crate::record)) keeps whole frames, and more of them.
 
 use std::{
     collections::VecDeque,
@@ -28,8 +29,11 @@ use watertight_model::{
 
 use crate::{
     app::{LoadedApp, RunningApp},
+    clock::Moment,
     host::CellData,
     membrane::Frame,
+    record::{MAX_RECORDED_FRAME, MAX_RECORDING, MAX_RECORDING_BYTES},
+    trace::cut_off,
 };
 
 /// Taps at once.
@@ -62,6 +66,32 @@ pub struct TapFilter {
     pub slow: Option<Duration>,
     /// With arguments and results.
     pub values: bool,
+    /// Whole, as they crossed: for [`RunningApp::record_calls`]. Those that are redacted, too: who asks for that has a reason.
+    pub whole: bool,
+}
+
+impl TapFilter {
+    /// How many calls may wait for who looks, and how many bytes of their frames.
+    fn room(&self) -> (usize, usize) {
+        if self.whole { (MAX_RECORDING, MAX_RECORDING_BYTES) } else { (MAX_WAITING, MAX_WAITING_BYTES) }
+    }
+
+    /// What is kept of frames.
+    fn kept(&self, redacted: bool) -> Kept {
+        match (self.whole, self.values && !redacted) {
+            (true, _) => Kept::Whole,
+            (false, true) => Kept::Start,
+            (false, false) => Kept::Nothing,
+        }
+    }
+}
+
+/// How much of a frame is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kept {
+    Nothing,
+    Start,
+    Whole,
 }
 
 /// The taps of an app.
@@ -89,17 +119,20 @@ struct Waiting {
 
 /// A call that went over a tapped edge.
 #[derive(Clone, Debug)]
-struct Caught {
-    about: About,
-    arguments: Start,
-    results: Start,
+pub(crate) struct Caught {
+    pub(crate) about: About,
+    pub(crate) arguments: Start,
+    pub(crate) results: Start,
 }
 
-/// The start of a frame.
+/// What was kept of a frame.
 #[derive(Clone, Debug, Default)]
-struct Start {
-    bytes: Option<Vec<u8>>,
-    whole: usize,
+pub(crate) struct Start {
+    /// Its start, or all of it; none where that is not wanted, or too much.
+    pub(crate) bytes: Option<Vec<u8>>,
+    pub(crate) whole: usize,
+    /// It has handles, which mean something in their cells only.
+    pub(crate) handles: bool,
 }
 
 /// What a call came to.
@@ -177,6 +210,22 @@ pub(crate) struct Watched {
     redacted: bool,
     parent: SpanId,
     span: SpanId,
+    /// What is told of it if it is cut off.
+    tree: TreeId,
+    function: (EdgeId, FunctionId),
+    bytes_in: u64,
+    began: Moment,
+}
+
+/// A call that begins.
+pub(crate) struct Beginning<'a> {
+    pub(crate) tree: TreeId,
+    pub(crate) function: (EdgeId, FunctionId),
+    pub(crate) at: Moment,
+    pub(crate) arguments: &'a Frame,
+    pub(crate) redacted: bool,
+    /// What it is part of, and itself.
+    pub(crate) spans: (SpanId, SpanId),
 }
 
 impl Taps {
@@ -186,20 +235,17 @@ impl Taps {
 
     /// Begins to watch a call, if a tap wants it.
     #[cold]
-    pub(crate) fn watch(
-        &self,
-        (edge, function): (EdgeId, FunctionId),
-        arguments: &Frame,
-        redacted: bool,
-        (parent, span): (SpanId, SpanId),
-    ) -> Option<Box<Watched>> {
-        let wants = |tap: &&Arc<Tap>| {
-            tap.filter.functions.as_ref().is_none_or(|functions| functions.contains(&(edge, function)))
-        };
+    pub(crate) fn watch(&self, beginning: Beginning<'_>) -> Option<Box<Watched>> {
+        let Beginning { tree, function, at: began, arguments, redacted, spans: (parent, span) } = beginning;
+        let wants =
+            |tap: &&Arc<Tap>| tap.filter.functions.as_ref().is_none_or(|functions| functions.contains(&function));
         let taps: Vec<_> = self.taps.read().iter().filter(wants).cloned().collect();
-        let values = taps.iter().any(|tap| tap.filter.values);
-        let arguments = Start::of(&arguments.bytes, values && !redacted);
-        (!taps.is_empty()).then(|| Box::new(Watched { taps, arguments, redacted, parent, span }))
+        let kept = taps.iter().map(|tap| tap.filter.kept(redacted)).max().unwrap_or(Kept::Nothing);
+        if taps.is_empty() {
+            return None;
+        }
+        let (arguments, bytes_in) = (Start::of(arguments, kept), arguments.len());
+        Some(Box::new(Watched { taps, arguments, redacted, parent, span, tree, function, bytes_in, began }))
     }
 
     /// Tells of a root call, where all calls are wanted.
@@ -217,7 +263,7 @@ impl Taps {
         };
         for tap in taps {
             tap.catch(
-                |_| Caught { about: about.clone(), arguments: Start::default(), results: Start::default() },
+                || Caught { about: about.clone(), arguments: Start::default(), results: Start::default() },
                 &about,
             );
         }
@@ -236,15 +282,27 @@ impl Taps {
         self.open.store(!taps.is_empty(), Relaxed);
     }
 
-    fn look(&self, id: u64, filter: impl FnOnce() -> TapFilter) -> Result<(Vec<Caught>, u64), TooManyTaps> {
+    /// Takes what a tap has, as much as comes to so many bytes, and at least one call; the first look makes it.
+    pub(crate) fn look(
+        &self,
+        id: u64,
+        most: usize,
+        filter: impl FnOnce() -> TapFilter,
+    ) -> Result<(Vec<Caught>, u64), TooManyTaps> {
         self.sweep();
         let known = self.taps.read().iter().find(|tap| tap.id == id).cloned();
         if let Some(tap) = known {
             let mut waiting = tap.waiting.lock();
             waiting.looked = Instant::now();
-            let count = waiting.calls.len().min(MAX_TAKEN);
-            let taken: Vec<_> = waiting.calls.drain(..count).collect();
-            waiting.bytes -= taken.iter().map(Caught::bytes).sum::<usize>();
+            let (mut taken, mut bytes) = (Vec::new(), 0_usize);
+            while let Some(next) = waiting.calls.front().map(Caught::bytes)
+                && taken.len() < MAX_TAKEN
+                && (taken.is_empty() || bytes.saturating_add(next) <= most)
+            {
+                bytes += next;
+                taken.extend(waiting.calls.pop_front());
+            }
+            waiting.bytes -= bytes;
             return Ok((taken, std::mem::take(&mut waiting.dropped)));
         }
         let waiting = Waiting { calls: VecDeque::new(), bytes: 0, dropped: 0, looked: Instant::now() };
@@ -260,17 +318,18 @@ impl Taps {
 }
 
 impl Tap {
-    fn catch(&self, caught: impl FnOnce(bool) -> Caught, about: &About) {
+    fn catch(&self, caught: impl FnOnce() -> Caught, about: &About) {
         let (outcome, took) = about.of.outcome();
         let wanted = (!self.filter.failed || matches!(outcome, Outcome::Failed(_)))
             && self.filter.slow.is_none_or(|slow| took >= slow);
         if !wanted {
             return;
         }
-        let caught = caught(self.filter.values);
+        let caught = caught();
         let bytes = caught.bytes();
+        let (most, most_bytes) = self.filter.room();
         let mut waiting = self.waiting.lock();
-        if waiting.calls.len() >= MAX_WAITING || waiting.bytes + bytes > MAX_WAITING_BYTES {
+        if waiting.calls.len() >= most || waiting.bytes + bytes > most_bytes {
             waiting.dropped += 1;
             return;
         }
@@ -296,21 +355,47 @@ impl Watched {
             redacted: self.redacted,
         };
         for tap in &self.taps {
-            let caught = |values: bool| {
-                let shown = values && !self.redacted;
-                let arguments = if shown { self.arguments.clone() } else { Start::default() };
-                let results = results.map(|results| Start::of(&results.bytes, shown)).unwrap_or_default();
-                Caught { about: about.clone(), arguments, results }
+            let caught = || {
+                let kept = tap.filter.kept(self.redacted);
+                let results = results.map(|results| Start::of(results, kept)).unwrap_or_default();
+                Caught { about: about.clone(), arguments: self.arguments.less(kept), results }
             };
             tap.catch(caught, &about);
         }
     }
 }
 
+/// A call whose caller was cut off.
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if !self.taps.is_empty() {
+            let (edge, function) = self.function;
+            let took = Moment::now().since(self.began);
+            self.tell(Call { bytes_in: self.bytes_in, ..cut_off(self.tree, edge, function, took) }, None);
+        }
+    }
+}
+
 impl Start {
-    fn of(frame: &[u8], wanted: bool) -> Self {
-        let bytes = wanted.then(|| frame[..frame.len().min(MAX_FRAME_START)].to_vec());
-        Self { bytes, whole: frame.len() }
+    fn of(frame: &Frame, kept: Kept) -> Self {
+        let whole = frame.bytes.len();
+        let bytes = match kept {
+            Kept::Nothing => None,
+            Kept::Start => Some(frame.bytes[..whole.min(MAX_FRAME_START)].to_vec()),
+            Kept::Whole => (whole <= MAX_RECORDED_FRAME).then(|| frame.bytes.clone()),
+        };
+        Self { bytes, whole, handles: !frame.handles.is_empty() }
+    }
+
+    /// The same, of which no more is kept than this.
+    fn less(&self, kept: Kept) -> Self {
+        let bytes = self.bytes.as_deref();
+        let bytes = match kept {
+            Kept::Nothing => None,
+            Kept::Start => bytes.map(|bytes| bytes[..bytes.len().min(MAX_FRAME_START)].to_vec()),
+            Kept::Whole => bytes.map(<[u8]>::to_vec),
+        };
+        Self { bytes, ..*self }
     }
 
     fn len(&self) -> usize {
@@ -336,7 +421,7 @@ impl<T: CellData> RunningApp<T> {
     /// # Errors
     /// When there are too many.
     pub fn tap(&self, id: u64, filter: impl FnOnce() -> TapFilter) -> Result<Catch, TooManyTaps> {
-        let (caught, dropped) = self.0.taps().look(id, filter)?;
+        let (caught, dropped) = self.0.taps().look(id, MAX_WAITING_BYTES, filter)?;
         let calls = caught.into_iter().map(|caught| self.0.decoded(caught)).collect();
         Ok(Catch { calls, dropped })
     }

@@ -312,7 +312,7 @@ impl Recording {
 }
 
 /// A crossing whose caller was cut off.
-fn cut_off(tree: TreeId, edge: EdgeId, function: FunctionId, duration: Duration) -> Call {
+pub(crate) fn cut_off(tree: TreeId, edge: EdgeId, function: FunctionId, duration: Duration) -> Call {
     Call {
         tree,
         edge,

@@ -33,6 +33,7 @@ use crate::{
     faults::{FaultsError, FaultsStatus, FaultsWanted},
     metrics,
     operate::{self, CellName, CellsStatus, EjectWanted, Operated},
+    record::{RecordTaken, RecordWanted},
     reload::{Rejection, ReloadError, Reloaded},
     status::{About, AppsStatus, ComponentsStatus, NodeStatus, graph},
     tap::{TapTaken, TapWanted},
@@ -71,6 +72,9 @@ pub trait Steward: Clone + Send + Sync + 'static {
 
     /// Has the residents of a component replaced.
     fn restart(&self, component: &str) -> impl Future<Output = Operated> + Send;
+
+    /// What was recorded since it was asked last.
+    fn record(&self, wanted: &RecordWanted) -> impl Future<Output = RecordTaken> + Send;
 
     /// Puts the app in place as it is in its files now.
     fn reload(&self) -> impl Future<Output = Result<Reloaded, ReloadError>> + Send;
@@ -226,6 +230,10 @@ impl<S: Steward> Admin<S> {
             }
             What::Tap => match read::<TapWanted>(request.body(), "which calls") {
                 Ok(wanted) => ok(&steward.tap(&wanted).await),
+                Err(refusal) => refusal,
+            },
+            What::Record => match read::<RecordWanted>(request.body(), "which calls") {
+                Ok(wanted) => ok(&steward.record(&wanted).await),
                 Err(refusal) => refusal,
             },
             What::Eject => self.eject(part, request.body()).await,

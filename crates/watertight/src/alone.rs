@@ -25,6 +25,7 @@ use crate::{
     faults::{FaultBoard, FaultOrders, FaultsError, FaultsStatus, FaultsWanted, RejectFaults, Spread},
     node::{AppDown, NodeError},
     operate::{CellName, CellsStatus, Operated},
+    record::{RecordTaken, RecordWanted},
     reload::{ReadAnew, ReloadError, ReloadHandle, Reloaded, Reloads},
     serve::{ServeError, Server, TlsFiles},
     signals::{Signals, StopSignal, StopSignals},
@@ -286,6 +287,14 @@ impl Steward for Office {
         let mut sum = TapTaken::default();
         for watched in self.shown.0.lock().clone() {
             sum.add(watched.watch.tap(wanted));
+        }
+        sum
+    }
+
+    async fn record(&self, wanted: &RecordWanted) -> RecordTaken {
+        let mut sum = RecordTaken::default();
+        for watched in self.shown.0.lock().clone() {
+            sum.add(watched.watch.record(wanted));
         }
         sum
     }

@@ -17,6 +17,7 @@ use crate::{
     faults::FaultOrders,
     ferry::Placement,
     operate::CellStatus,
+    record::{RecordTaken, RecordWanted},
     status::WorkerReport,
     tap::{TapTaken, TapWanted},
 };
@@ -88,6 +89,8 @@ pub enum Ask {
     Eject(String, Option<(u32, u64)>),
     /// Have the residents of a component replaced.
     Restart(String),
+    /// What was recorded.
+    Record(RecordWanted),
 }
 
 /// What a worker answers.
@@ -105,6 +108,8 @@ pub enum Answer {
     Cells(Vec<CellStatus>),
     /// To [`Ask::Eject`] and [`Ask::Restart`]: so many cells.
     Operated(u64),
+    /// To [`Ask::Record`].
+    Recorded(RecordTaken),
     /// It cannot, and why: it is still loading, for instance.
     Refused(String),
 }

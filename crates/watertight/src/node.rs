@@ -28,7 +28,7 @@ use watertight_model::{
 };
 use watertight_observe::Tally;
 use watertight_runtime::{
-    CacheError, CompileCache, CompiledApp, LoadError, NoProgress, PoolPlan, Progress, RunningApp,
+    CacheError, CompileCache, CompiledApp, LoadError, NoProgress, PoolPlan, Progress, RunningApp, StandIns,
 };
 
 use crate::{
@@ -203,6 +203,11 @@ impl CompiledNode {
         Self { postmortems: Some(folder.into()), ..self }
     }
 
+    /// Has these answer the imports that they are for.
+    pub(crate) fn with_stand_ins(self, stand_ins: StandIns) -> Self {
+        Self { compiled: self.compiled.with_stand_ins(stand_ins), ..self }
+    }
+
     /// Starts the engines and links every component to the host and to the others. `console` is for the one component that is
     /// run as a command.
     ///
@@ -242,6 +247,11 @@ impl Node {
     #[must_use]
     pub fn app(&self) -> &Arc<App> {
         self.running.app()
+    }
+
+    /// What runs.
+    pub(crate) fn running(&self) -> &RunningApp<HostCell> {
+        &self.running
     }
 
     /// Problems of the manifest that keep nothing from running.

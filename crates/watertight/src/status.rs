@@ -28,6 +28,7 @@ use crate::{
     ears::{Ears, EventsTaken, EventsWanted},
     faults::{FaultOrders, FaultsStatus},
     operate::{self, CellStatus},
+    record::{self, RecordTaken, RecordWanted},
     tap::{self, TapTaken, TapWanted},
 };
 
@@ -370,6 +371,11 @@ impl Watch {
     /// Has the residents of a component replaced; says how many there are.
     pub(crate) fn restart(&self, component: &str) -> u64 {
         self.running.running().map_or(0, |running| operate::restart(&running, component))
+    }
+
+    /// What was recorded.
+    pub(crate) fn record(&self, wanted: &RecordWanted) -> RecordTaken {
+        self.running.running().map(|running| record::look(&running, wanted)).unwrap_or_default()
     }
 
     /// What the events tell of a component.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use watertight_host::HostCell;
 use watertight_model::{
-    app::{App, Edge, FunctionId},
+    app::{App, Edge, EdgeId, FunctionId},
     event::{Outcome, Seen},
 };
 use watertight_runtime::{Catch, RunningApp, TapFilter, Tapped, TappedCall};
@@ -111,41 +111,51 @@ impl TapTaken {
 impl TapWanted {
     /// What it is in terms of an app.
     fn filter(&self, app: &App) -> Result<TapFilter, String> {
-        let (from, to) = match &self.edge {
-            None => (None, None),
-            Some(edge) => {
-                let (from, to) =
-                    edge.split_once("->").ok_or_else(|| format!("`{edge}` is no edge: `caller->callee`"))?;
-                let side = |name: &str| Some(name.trim().to_owned()).filter(|name| !name.is_empty());
-                (side(from), side(to))
-            }
-        };
-        if let Some(name) = from.iter().chain(&to).find(|name| app.find(name).is_none()) {
-            return Err(format!("the app has no component `{name}`"));
-        }
-        let is = |wanted: &Option<String>, id| wanted.as_ref().is_none_or(|name| app.component(id).name == *name);
-        let meant = |edge: &&Edge| is(&from, edge.importer) && is(&to, edge.exporter);
-        let mut functions = Vec::new();
-        for edge in app.edges.iter().filter(meant) {
-            for (place, function) in edge.functions.iter().enumerate() {
-                if self.function.as_ref().is_none_or(|wanted| function.name == *wanted) {
-                    functions.push((edge.id, FunctionId(u32::try_from(place).unwrap_or(u32::MAX))));
-                }
-            }
-        }
-        if functions.is_empty() {
-            let edge = self.edge.as_deref().unwrap_or("any edge");
-            let function = self.function.as_ref().map(|name| format!(" with a function `{name}`")).unwrap_or_default();
-            return Err(format!("the app has no edge `{edge}`{function}: `watertight check` shows those that it has"));
-        }
+        let functions = meant(app, self.edge.as_deref(), self.function.as_deref())?;
         let all = self.edge.is_none() && self.function.is_none();
         Ok(TapFilter {
             functions: (!all).then_some(functions),
             failed: self.failed,
             slow: self.slow_ns.map(Duration::from_nanos),
             values: self.values,
+            whole: false,
         })
     }
+}
+
+/// The functions of the edges that a person means: `caller->callee`, where a side that is left out may be any component.
+pub(crate) fn meant(
+    app: &App,
+    edge: Option<&str>,
+    function: Option<&str>,
+) -> Result<Vec<(EdgeId, FunctionId)>, String> {
+    let (from, to) = match edge {
+        None => (None, None),
+        Some(edge) => {
+            let (from, to) = edge.split_once("->").ok_or_else(|| format!("`{edge}` is no edge: `caller->callee`"))?;
+            let side = |name: &str| Some(name.trim().to_owned()).filter(|name| !name.is_empty());
+            (side(from), side(to))
+        }
+    };
+    if let Some(name) = from.iter().chain(&to).find(|name| app.find(name).is_none()) {
+        return Err(format!("the app has no component `{name}`"));
+    }
+    let is = |wanted: &Option<String>, id| wanted.as_ref().is_none_or(|name| app.component(id).name == *name);
+    let matching = |edge: &&Edge| is(&from, edge.importer) && is(&to, edge.exporter);
+    let mut functions = Vec::new();
+    for edge in app.edges.iter().filter(matching) {
+        for (place, known) in edge.functions.iter().enumerate() {
+            if function.is_none_or(|wanted| known.name == wanted) {
+                functions.push((edge.id, FunctionId(u32::try_from(place).unwrap_or(u32::MAX))));
+            }
+        }
+    }
+    if functions.is_empty() {
+        let edge = edge.unwrap_or("any edge");
+        let function = function.map(|name| format!(" with a function `{name}`")).unwrap_or_default();
+        return Err(format!("the app has no edge `{edge}`{function}: `watertight check` shows those that it has"));
+    }
+    Ok(functions)
 }
 
 /// What a worker answers.

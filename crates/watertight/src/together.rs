@@ -26,6 +26,7 @@ use crate::{
     faults::{FaultBoard, FaultOrders, FaultsError, FaultsStatus, FaultsWanted, RejectFaults, Spread},
     operate::{CellName, CellsStatus, Operated},
     orders::Orders,
+    record::{RecordTaken, RecordWanted},
     reload::{ReadAnew, ReloadError, ReloadHandle, Reloaded, Reloads},
     signals::Signals,
     status::{About, ComponentsStatus, NodeStatus, WorkerState},
@@ -211,6 +212,19 @@ impl Steward for Office {
             other => Some(other),
         };
         sum.unanswered = self.each(Ask::Tap(wanted.clone()), add).await;
+        sum
+    }
+
+    async fn record(&self, wanted: &RecordWanted) -> RecordTaken {
+        let mut sum = RecordTaken::default();
+        let add = |answer| match answer {
+            Answer::Recorded(taken) => {
+                sum.add(taken);
+                None
+            }
+            other => Some(other),
+        };
+        sum.unanswered = self.each(Ask::Record(wanted.clone()), add).await;
         sum
     }
 

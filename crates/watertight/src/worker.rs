@@ -70,6 +70,7 @@ impl Desk for WorkerDesk {
             Ask::Cells(component) => Answer::Cells(self.watch.cells(component.as_deref())),
             Ask::Eject(component, cell) => Answer::Operated(self.watch.eject(&component, cell)),
             Ask::Restart(component) => Answer::Operated(self.watch.restart(&component)),
+            Ask::Record(wanted) => Answer::Recorded(self.watch.record(&wanted)),
         }
     }
 

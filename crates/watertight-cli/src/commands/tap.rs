@@ -180,7 +180,7 @@ fn shown(value: &str) -> String {
     }
 }
 
-fn took(nanos: u64) -> String {
+pub(super) fn took(nanos: u64) -> String {
     match nanos {
         0..1_000 => format!("{nanos}ns"),
         1_000..10_000 => format!("{}.{}µs", nanos / 1_000, nanos / 100 % 10),

@@ -100,6 +100,8 @@ async fn every_answer_is_as_the_document_has_it() {
         tell(admin, "GET", "/v1/calls", "").await;
         let tap = r#"{"id":7,"values":true}"#;
         tell(admin, "POST", "/v1/tap", tap).await;
+        let record = r#"{"id":8,"edges":["->behaviour"]}"#;
+        tell(admin, "POST", "/v1/record", record).await;
         for path in ["/run/1", "/run/2", "/none"] {
             get(server.address, path).await.expect("it answers");
         }
@@ -113,6 +115,7 @@ async fn every_answer_is_as_the_document_has_it() {
             ("GET", "/v1/cells?component=behaviour", "", "/v1/cells"),
             ("GET", "/v1/calls", "", "/v1/calls"),
             ("POST", "/v1/tap", tap, "/v1/tap"),
+            ("POST", "/v1/record", record, "/v1/record"),
             ("POST", "/v1/components/behaviour/restart", "", "/v1/components/{name}/restart"),
             ("POST", "/v1/components/behaviour/eject", "{}", "/v1/components/{name}/eject"),
             ("POST", "/v1/reload", "", "/v1/reload"),

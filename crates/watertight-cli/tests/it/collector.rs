@@ -1,28 +1,44 @@
-//! A collector of the test's own: it takes OTLP over HTTP or gRPC on loopback, decodes it, and keeps it.
+//! A collector of the test's own: it takes OTLP over HTTP or gRPC on loopback, decodes it by OpenTelemetry's own definitions, and keeps it.
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response};
-use http_body_util::{BodyExt as _, Full, StreamBody};
+use http_body_util::{BodyExt as _, Full, StreamBody, combinators::BoxBody};
 use hyper::{
     body::{Frame, Incoming},
     server::conn::{http1, http2},
-    service::service_fn,
+    service::{Service, service_fn},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use parking_lot::Mutex;
-use tokio::{net::TcpListener, sync::Notify};
-use watertight_observe::otlp::proto::{
-    ExportLogs, ExportMetrics, ExportTraces, KeyValue, LogRecord, Message as _, MetricMessage, Resource, Span,
+use opentelemetry_proto::tonic::{
+    collector::{
+        logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest,
+        trace::v1::ExportTraceServiceRequest,
+    },
+    common::v1::{KeyValue, any_value::Value},
+    logs::v1::LogRecord,
+    metrics::v1::Metric,
+    resource::v1::Resource,
+    trace::v1::Span,
 };
+use parking_lot::Mutex;
+use prost::Message as _;
+use rustls::{ServerConfig, crypto::ring};
+use rustls_pki_types::{PrivateKeyDer, pem::PemObject as _};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+    sync::Notify,
+};
+use tokio_rustls::TlsAcceptor;
 
 /// What a collector got.
 #[derive(Default)]
 pub(crate) struct Got {
     pub(crate) spans: Vec<Span>,
     pub(crate) lines: Vec<LogRecord>,
-    pub(crate) metrics: Vec<MetricMessage>,
+    pub(crate) metrics: Vec<Metric>,
     pub(crate) resources: Vec<Resource>,
     pub(crate) headers: Vec<HeaderMap>,
 }
@@ -39,6 +55,24 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Collector {
     pub(crate) async fn start(grpc: bool) -> Self {
+        Self::with(grpc, None).await
+    }
+
+    /// One that speaks TLS, and its certificate in PEM.
+    pub(crate) async fn secure(grpc: bool) -> (Self, String) {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a key can be made");
+        let key = PrivateKeyDer::from_pem_slice(made.signing_key.serialize_pem().as_bytes()).expect("it is a key");
+        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("ring has what TLS needs")
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .expect("the certificate is sound");
+        config.alpn_protocols = vec![if grpc { b"h2".to_vec() } else { b"http/1.1".to_vec() }];
+        (Self::with(grpc, Some(TlsAcceptor::from(Arc::new(config)))).await, made.cert.pem())
+    }
+
+    async fn with(grpc: bool, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let address = listener.local_addr().expect("it has one");
         let (got, came) = (Arc::<Mutex<Got>>::default(), Arc::<Notify>::default());
@@ -47,12 +81,15 @@ impl Collector {
             while let Ok((stream, _)) = listener.accept().await {
                 let (into, told) = (Arc::clone(&into), Arc::clone(&told));
                 let service = service_fn(move |request| take(request, Arc::clone(&into), Arc::clone(&told)));
+                let tls = tls.clone();
                 // A client that goes away has said what it had to say.
                 tokio::spawn(async move {
-                    let stream = TokioIo::new(stream);
-                    match grpc {
-                        true => drop(http2::Builder::new(TokioExecutor::new()).serve_connection(stream, service).await),
-                        false => drop(http1::Builder::new().serve_connection(stream, service).await),
+                    match tls {
+                        None => serve(stream, grpc, service).await,
+                        Some(tls) => match tls.accept(stream).await {
+                            Ok(stream) => serve(stream, grpc, service).await,
+                            Err(_) => {}
+                        },
                     }
                 });
             }
@@ -83,11 +120,23 @@ impl Collector {
     }
 }
 
+async fn serve<S>(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, grpc: bool, service: S)
+where
+    S: Service<Request<Incoming>, Response = Response<BoxBody<Bytes, Infallible>>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    let stream = TokioIo::new(stream);
+    match grpc {
+        true => drop(http2::Builder::new(TokioExecutor::new()).serve_connection(stream, service).await),
+        false => drop(http1::Builder::new().serve_connection(stream, service).await),
+    }
+}
+
 async fn take(
     request: Request<Incoming>,
     got: Arc<Mutex<Got>>,
     came: Arc<Notify>,
-) -> Result<Response<http_body_util::combinators::BoxBody<Bytes, Infallible>>, Infallible> {
+) -> Result<Response<BoxBody<Bytes, Infallible>>, Infallible> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let grpc = head.headers.get("content-type").is_some_and(|kind| kind == "application/grpc");
@@ -97,18 +146,18 @@ async fn take(
         got.headers.push(head.headers);
         let path = head.uri.path().to_ascii_lowercase();
         if path.contains("trace") {
-            let message = ExportTraces::decode(&message).expect("it is a message");
+            let message = ExportTraceServiceRequest::decode(message).expect("it is a message");
             for of in message.resource_spans {
                 got.resources.extend(of.resource);
                 got.spans.extend(of.scope_spans.into_iter().flat_map(|scope| scope.spans));
             }
         } else if path.contains("logs") {
-            let message = ExportLogs::decode(&message).expect("it is a message");
+            let message = ExportLogsServiceRequest::decode(message).expect("it is a message");
             got.lines.extend(
                 message.resource_logs.into_iter().flat_map(|of| of.scope_logs).flat_map(|scope| scope.log_records),
             );
         } else {
-            let message = ExportMetrics::decode(&message).expect("it is a message");
+            let message = ExportMetricsServiceRequest::decode(message).expect("it is a message");
             got.metrics.extend(
                 message.resource_metrics.into_iter().flat_map(|of| of.scope_metrics).flat_map(|scope| scope.metrics),
             );
@@ -129,5 +178,9 @@ async fn take(
 /// The text of an attribute.
 pub(crate) fn attribute(attributes: &[KeyValue], key: &str) -> Option<String> {
     let value = attributes.iter().find(|attribute| attribute.key == key)?.value.as_ref()?;
-    value.text.clone().or_else(|| value.int.map(|number| number.to_string()))
+    match value.value.as_ref()? {
+        Value::StringValue(text) => Some(text.clone()),
+        Value::IntValue(number) => Some(number.to_string()),
+        other => panic!("nothing of this kind is sent: {other:?}"),
+    }
 }

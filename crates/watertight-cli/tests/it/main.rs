@@ -23,6 +23,7 @@ mod otlp;
 mod postmortem;
 mod program;
 mod projects;
+mod record;
 mod registry;
 mod reload;
 mod run;

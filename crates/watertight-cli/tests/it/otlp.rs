@@ -7,8 +7,8 @@ use http::Request;
 use http_body_util::{BodyExt as _, Empty};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use opentelemetry_proto::tonic::trace::v1::Span;
 use tokio::net::{TcpListener, TcpStream};
-use watertight_observe::otlp::proto::Span;
 
 use crate::{
     client::get,
@@ -124,6 +124,50 @@ async fn a_collector_gets_every_crossing_of_a_page_with_its_parent_over_http_and
 }
 
 #[tokio::test]
+async fn a_collector_with_tls_is_trusted_by_its_certificate_and_by_nothing_else() {
+    for grpc in [false, true] {
+        let (collector, certificate) = Collector::secure(grpc).await;
+        let app = site("ok");
+        let file = app.write("collector.pem", certificate);
+        let socket = app.path().join("admin.sock");
+        let socket = socket.to_str().expect("test paths are text");
+        let start = |trusted: bool| {
+            let mut command = watertight(&["serve", app.text(), "--listen", "127.0.0.1:0", "--format", "json"]);
+            let url = format!("https://localhost:{}", collector.address.port());
+            command
+                .args(["--workers", "1", "--otlp", &url, "--admin-socket", socket])
+                .env("OTEL_EXPORTER_OTLP_PROTOCOL", if grpc { "grpc" } else { "http/protobuf" })
+                .stdout(std::process::Stdio::piped());
+            if trusted {
+                command.env("OTEL_EXPORTER_OTLP_CERTIFICATE", &file);
+            }
+            Server::from(&mut command)
+        };
+        let server = start(false);
+        assert_eq!(get(server.address, "/run/1").await.expect("it answers").0, 200);
+        let began = Instant::now();
+        while otlp(socket, "dropped") == 0 {
+            assert!(began.elapsed().as_secs() < 60, "what cannot be sent is counted");
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        assert_eq!(otlp(socket, "exported"), 0);
+        server.stop();
+        let server = start(true);
+        assert_eq!(get_within(server.address, "/run/1", true).await, 200);
+        let trace = collector.until(|got| named(got, "behaviour.run").map(|span| hex(&span.trace_id))).await;
+        assert_eq!(trace, TRACE);
+        server.stop();
+    }
+}
+
+/// What a node says that it has sent.
+fn otlp(socket: &str, key: &str) -> u64 {
+    let told = run(&["ps", socket, "--format", "json"]);
+    let told: serde_json::Value = serde_json::from_str(&told.stdout).expect("it is a document");
+    told["nodes"][0]["otlp"][key].as_u64().unwrap_or(0)
+}
+
+#[tokio::test]
 async fn what_nobody_samples_is_sent_when_it_fails_and_only_then() {
     let collector = Collector::start(false).await;
     let app = chain();
@@ -199,13 +243,11 @@ async fn a_collector_that_is_slow_or_away_costs_nothing_but_what_was_meant_for_i
         }
         assert!(began.elapsed().as_secs() < 30, "requests do not wait for a collector");
         let lost = loop {
-            let told = run(&["ps", socket, "--format", "json"]);
-            let told: serde_json::Value = serde_json::from_str(&told.stdout).expect("it is a document");
-            let lost = told["nodes"][0]["otlp"]["dropped"].as_u64().unwrap_or(0);
+            let lost = otlp(socket, "dropped");
             if lost > 0 {
                 break lost;
             }
-            assert!(began.elapsed().as_secs() < 60, "what is lost is counted: {told}");
+            assert!(began.elapsed().as_secs() < 60, "what is lost is counted");
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         };
         assert!(lost >= 1);

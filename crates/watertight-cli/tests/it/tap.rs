@@ -173,6 +173,24 @@ async fn several_taps_see_the_same_and_one_that_is_killed_leaves_the_node_as_it_
 }
 
 #[tokio::test]
+async fn a_call_that_is_cut_off_is_seen_when_it_is() {
+    let app = site_with("sleep", "");
+    let (server, socket) = start(&app, "1");
+    let mut command = watertight(&["tap", &socket, "--format", "json", "--edge", "->behaviour", "--count", "1"]);
+    let tap = command.stdout(Stdio::piped()).spawn().expect("the program can be started");
+    let waiting = tokio::task::spawn_blocking(move || tap.wait_with_output().expect("it ends"));
+    while !waiting.is_finished() {
+        // The client goes away long before the callee has slept.
+        let request = get(server.address, "/run/9000");
+        let _ = tokio::time::timeout(std::time::Duration::from_millis(100), request).await;
+    }
+    let output = waiting.await.expect("it was run").stdout;
+    let call: Value = serde_json::from_slice(&output).expect("it is an object");
+    assert_eq!((&call["to"], &call["outcome"]), (&"behaviour".into(), &"cancelled".into()), "{call}");
+    server.stop();
+}
+
+#[tokio::test]
 async fn people_see_calls_below_what_they_are_part_of() {
     let app = app();
     let (server, socket) = start(&app, "1");

@@ -1,8 +1,14 @@
 //! `examples/press`: a site in four languages, of which each part may fail.
 
-use std::path::Path;
+use std::{fs, path::Path, process::Stdio};
 
-use crate::{browser::seen, client::Client, program::Server};
+use serde_json::Value;
+
+use crate::{
+    browser::seen,
+    client::Client,
+    program::{Ended, Server, run, watertight},
+};
 
 fn press() -> Server {
     Server::start(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/press"))
@@ -28,6 +34,47 @@ fn a_page_is_made_by_all_of_its_parts_and_goes_without_those_that_fail() {
     let (status, feed) = client.get("/feed.xml");
     assert!(status == 200 && feed.matches("<entry>").count() == 3, "{feed}");
     assert!(feed.contains(&format!("<link href=\"http://{}/gallery\"/>", server.address)), "{feed}");
+}
+
+/// A build of `markdown` that ends paragraphs in another way.
+fn other_markdown(markdown: &[u8]) -> Vec<u8> {
+    let at = markdown.windows(4).position(|text| text == b"</p>").expect("it writes paragraphs");
+    [&markdown[..at], b"</P>", &markdown[at + 4..]].concat()
+}
+
+#[test]
+fn what_it_asked_of_markdown_is_asked_of_another_build_of_it() {
+    let server = press();
+    let mut client = Client::new(server.address);
+    let folder = tempfile::tempdir().expect("the temporary folder is writable");
+    let (file, other) = (folder.path().join("markdown.rec"), folder.path().join("other.wasm"));
+    let markdown = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/press/markdown.wasm");
+    fs::write(&other, other_markdown(&fs::read(&markdown).expect("it is built"))).expect("it is writable");
+
+    let (node, to) = (server.process.id().to_string(), file.to_str().expect("test paths are text"));
+    let mut record = watertight(&["record", &node, "--edge", "web->markdown", "--count", "12", "-o", to]);
+    let mut record = record.stderr(Stdio::null()).spawn().expect("the program can be started");
+    while record.try_wait().expect("it is ours").is_none() {
+        for path in ["/", "/gallery", "/colours"] {
+            assert_eq!(client.get(path).0, 200);
+        }
+    }
+    let replay = |build: &Path, more: &[&str]| -> Ended {
+        let build = build.to_str().expect("test paths are text");
+        run(&[&["replay", to, "--of", "markdown", "--component", build, "--format", "json"], more].concat())
+    };
+    let told = |ended: &Ended| -> Value { serde_json::from_str(ended.text()).expect("it is an object") };
+    let same = replay(&markdown, &[]);
+    assert_eq!((same.code, &told(&same)["same"]), (Some(0), &12.into()), "{same:?}");
+    assert_eq!(told(&same)["recorded_digests"], serde_json::json!([told(&same)["digest"]]));
+    let changed = replay(&other, &["--show", "1"]);
+    let found = told(&changed);
+    assert_eq!((changed.code, &found["differ"]), (Some(3), &12.into()), "{changed:?}");
+    let shown = &found["differences"][0];
+    assert_eq!(shown["function"], "press:markdown/render@0.1.0#render");
+    let text = |key: &str| shown[key].as_str().unwrap_or_default().to_owned();
+    assert!(text("recorded").contains("</p>") && text("now").contains("</P>"), "{shown}");
+    assert!(text("arguments").starts_with("(\"# "), "{shown}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use watertight_model::postmortem::MAX_LOG_BYTES;
 pub(crate) struct Tail(Arc<Mutex<VecDeque<u8>>>);
 
 impl Tail {
-    pub(super) fn add(&self, bytes: &[u8]) {
+    pub(crate) fn add(&self, bytes: &[u8]) {
         let bytes = &bytes[bytes.len().saturating_sub(MAX_LOG_BYTES)..];
         let mut last = self.0.lock();
         let surplus = (last.len() + bytes.len()).saturating_sub(MAX_LOG_BYTES);

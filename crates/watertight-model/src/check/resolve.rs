@@ -229,7 +229,7 @@ impl Checker<'_> {
                 self.shaped(importer, &wanted.name, &wanted.item, *exporter, *export, span)
             }
             [] if candidates.iter().any(|candidate| self.types[*candidate].is_none()) => Met::Nobody,
-            [] if settings.from.is_none() && self.host.meets(&name) => Met::Host,
+            [] if settings.from.is_none() && self.host.meets_import(&wanted.name) => Met::Host,
             [] => {
                 self.unsatisfied(importer, &wanted.name, &candidates, settings, span);
                 Met::Nobody

@@ -17,6 +17,8 @@ pub struct OtlpConfig {
     pub metrics: Option<String>,
     /// How.
     pub protocol: Protocol,
+    /// A file of certificates in PEM that a collector with `https` is trusted by, in place of the authorities that browsers trust.
+    pub certificate: Option<String>,
     /// With every request: tokens, for instance.
     pub headers: Vec<(String, String)>,
     /// How long a request may take.
@@ -107,6 +109,7 @@ impl OtlpConfig {
             logs: place("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "logs")?,
             metrics: place("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "metrics")?,
             protocol,
+            certificate: env("OTEL_EXPORTER_OTLP_CERTIFICATE"),
             headers: pairs("OTEL_EXPORTER_OTLP_HEADERS", env("OTEL_EXPORTER_OTLP_HEADERS"))?,
             timeout: millis("OTEL_EXPORTER_OTLP_TIMEOUT", env("OTEL_EXPORTER_OTLP_TIMEOUT"), 10_000)?,
             ratio: match ratio {

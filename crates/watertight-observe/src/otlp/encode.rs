@@ -13,7 +13,7 @@ use std::{sync::Arc, time::SystemTime};
 
 use watertight_model::{
     app::App,
-    event::{Call, Event, LogStream, Outcome, Request, Root},
+    event::{Call, Event, LogLevel, LogStream, Outcome, Request, Root},
     trace::{Sent, Span, SpanOf, Trace, TraceContext},
 };
 
@@ -58,24 +58,25 @@ impl Encoder {
             Event::Trace(trace) if self.traces => {
                 self.spans.extend(trace.spans.iter().map(|span| encode(&names, trace, span)));
             }
-            Event::Log { component, stream, line, trace } if self.logs => {
+            Event::Log { component, stream, line, context, trace } if self.logs => {
+                let mut attributes = vec![text("watertight.component", names.component(*component))];
+                attributes.extend(context.as_deref().map(|context| text("watertight.log.context", context)));
                 let severity = match stream {
                     LogStream::Stdout => Severity::Info,
                     LogStream::Stderr => Severity::Warn,
+                    LogStream::Log(level) => severity(*level),
                 };
-                let name = match stream {
-                    LogStream::Stdout => "stdout",
-                    LogStream::Stderr => "stderr",
-                };
-                let attributes =
-                    vec![text("watertight.component", names.component(*component)), text("log.iostream", name)];
+                match stream {
+                    LogStream::Stdout | LogStream::Stderr => attributes.push(text("log.iostream", stream.name())),
+                    LogStream::Log(_) => {}
+                }
                 self.lines.push(line_of(at, severity, line, attributes, *trace));
             }
             Event::Failure(failure) if self.logs => {
                 let name = names.component(failure.component);
                 let attributes = vec![text("watertight.component", name), text("error.type", failure.kind.name())];
                 let line = format!("{name} failed: {}", failure.detail);
-                let record = line_of(at, Severity::Error, &line, attributes, None);
+                let record = line_of(at, Severity::Error, &line, attributes, failure.trace);
                 self.lines.push(LogRecord { event_name: "watertight.failure".to_owned(), ..record });
             }
             Event::Denied { component, denial } if self.logs => {
@@ -116,6 +117,17 @@ impl Encoder {
         let scope_logs = vec![ScopeLogs { scope: Some(scope()), log_records, schema_url: SCHEMA.to_owned() }];
         let of = ResourceLogs { resource: Some(self.resource.clone()), scope_logs, schema_url: SCHEMA.to_owned() };
         any.then(|| ExportLogs { resource_logs: vec![of] }.encode())
+    }
+}
+
+fn severity(level: LogLevel) -> Severity {
+    match level {
+        LogLevel::Trace => Severity::Trace,
+        LogLevel::Debug => Severity::Debug,
+        LogLevel::Info => Severity::Info,
+        LogLevel::Warn => Severity::Warn,
+        LogLevel::Error => Severity::Error,
+        LogLevel::Critical => Severity::Fatal,
     }
 }
 
@@ -315,9 +327,12 @@ fn line_of(
     trace: Option<TraceContext>,
 ) -> LogRecord {
     let severity_text = match severity {
-        Severity::Error => "ERROR",
-        Severity::Warn => "WARN",
+        Severity::Trace => "TRACE",
+        Severity::Debug => "DEBUG",
         Severity::Info => "INFO",
+        Severity::Warn => "WARN",
+        Severity::Error => "ERROR",
+        Severity::Fatal => "FATAL",
     };
     LogRecord {
         time_unix_nano: at,

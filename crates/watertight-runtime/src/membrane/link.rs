@@ -149,6 +149,23 @@ enum Typed {
 }
 
 impl ExportedFunction {
+    /// A function that is kept in this slot of each cell.
+    pub(super) fn new(
+        slot: usize,
+        index: ComponentExportIndex,
+        function: &ComponentFunc,
+        crossing: Option<Arc<Crossing>>,
+    ) -> Self {
+        let results = function.results().map(|ty| flat_count(&ty)).fold(0, usize::saturating_add);
+        // An async function returns up to 16 values as they are, any other at most one; more lie in memory, behind one pointer.
+        let results = match results {
+            0 => 0,
+            2..=MAX_FLAT_PARAMS if function.async_() => results,
+            _ => 1,
+        };
+        Self { slot, index, parameters: flat_parameters(function), results, crossing }
+    }
+
     /// Finds the function in a cell.
     pub(crate) fn resolve<T>(&self, store: &mut Store<T>, instance: &Instance) -> wasmtime::Result<TypedExport> {
         let function = instance
@@ -216,6 +233,11 @@ impl TypedExport {
 pub(crate) struct ResourceIds(HashMap<(u32, String, String), u32>);
 
 static NEXT_RESOURCE: AtomicU32 = AtomicU32::new(0);
+
+/// A resource that nobody else defines.
+pub(super) fn new_resource() -> ResourceType {
+    ResourceType::host_dynamic(NEXT_RESOURCE.fetch_add(1, Ordering::Relaxed))
+}
 
 impl ResourceIds {
     fn proxy(&mut self, edge: &Edge, name: &str) -> ResourceType {
@@ -342,8 +364,8 @@ impl Placing<'_> {
     ) -> Result<(), EdgeError> {
         let edge = self.edge;
         let (function, _) = self.edge_function(name, ty)?;
-        let parameters = ty.params().map(|(_, ty)| flat_count(&ty)).fold(0, usize::saturating_add);
-        let shape = Shape { parameters, returns: ty.results().len() > 0, asynchronous: ty.async_() };
+        let shape =
+            Shape { parameters: flat_parameters(ty), returns: ty.results().len() > 0, asynchronous: ty.async_() };
         define(place, name, shape, function).map_err(|error| EdgeError::Linker {
             import: edge.import.clone(),
             importer: self.app.component(edge.importer).name.clone(),
@@ -439,16 +461,8 @@ impl Placing<'_> {
         let ComponentItem::ComponentFunc(function) = self.exported(id, export, name)? else {
             return Err(self.missing(id, "export", name));
         };
-        let results = function.results().map(|ty| flat_count(&ty)).fold(0, usize::saturating_add);
-        // An async function returns up to 16 values as they are, any other at most one; more lie in memory, behind one pointer.
-        let results = match results {
-            0 => 0,
-            2..=MAX_FLAT_PARAMS if function.async_() => results,
-            _ => 1,
-        };
         let exports = &mut self.exports[id.0 as usize];
-        let parameters = function.params().map(|(_, ty)| flat_count(&ty)).fold(0, usize::saturating_add);
-        let function = ExportedFunction { slot: exports.len(), index, parameters, results, crossing };
+        let function = ExportedFunction::new(exports.len(), index, &function, crossing);
         exports.push(function.clone());
         Ok(function)
     }
@@ -514,7 +528,7 @@ fn signature(edge: &Edge, name: &str) -> String {
     known.map_or_else(String::new, |function| function.signature.clone())
 }
 
-fn define_resource<T: CellData>(
+pub(super) fn define_resource<T: CellData>(
     place: &mut LinkerInstance<'_, T>,
     name: &str,
     ty: ResourceType,
@@ -524,12 +538,29 @@ fn define_resource<T: CellData>(
 
 /// What Wasmtime wants to know of a function as types.
 #[derive(Clone, Copy)]
-struct Shape {
+pub(super) struct Shape {
     /// Core values that the parameters take.
-    parameters: usize,
-    returns: bool,
-    asynchronous: bool,
+    pub(super) parameters: usize,
+    pub(super) returns: bool,
+    pub(super) asynchronous: bool,
 }
+
+/// Calls what defines a function in a linker with the numbers of core values that its parameters and results take.
+macro_rules! by_arity {
+    ($define:ident($place:expr, $name:expr, $shape:expr, $function:expr)) => {
+        by_arity!($define($place, $name, $shape, $function) 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16)
+    };
+    ($define:ident($place:expr, $name:expr, $shape:expr, $function:expr) $($n:literal)*) => {
+        match ($shape.parameters, $shape.returns) {
+            $(($n, false) => $define::<T, $n, 0>($place, $name, $shape.asynchronous, $function),
+              ($n, true) => $define::<T, $n, 1>($place, $name, $shape.asynchronous, $function),)*
+            // More than flat parameters go through memory.
+            (_, false) => $define::<T, 0, 0>($place, $name, $shape.asynchronous, $function),
+            (_, true) => $define::<T, 0, 1>($place, $name, $shape.asynchronous, $function),
+        }
+    };
+}
+pub(super) use by_arity;
 
 fn define<T: CellData>(
     place: &mut LinkerInstance<'_, T>,
@@ -538,18 +569,7 @@ fn define<T: CellData>(
     function: EdgeFunction,
 ) -> wasmtime::Result<()> {
     let function = Arc::new(function);
-    macro_rules! by_arity {
-        ($($n:literal)*) => {
-            match (shape.parameters, shape.returns) {
-                $(($n, false) => define_as::<T, $n, 0>(place, name, shape.asynchronous, function),
-                  ($n, true) => define_as::<T, $n, 1>(place, name, shape.asynchronous, function),)*
-                // More than flat parameters go through memory.
-                (_, false) => define_as::<T, 0, 0>(place, name, shape.asynchronous, function),
-                (_, true) => define_as::<T, 0, 1>(place, name, shape.asynchronous, function),
-            }
-        };
-    }
-    by_arity!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16)
+    by_arity!(define_as(place, name, shape, function))
 }
 
 fn define_as<T: CellData, const PARAMETERS: usize, const RESULTS: usize>(
@@ -569,6 +589,11 @@ fn define_as<T: CellData, const PARAMETERS: usize, const RESULTS: usize>(
             Box::new(async move { function.call(caller, arguments.0).await.map(Values::<RESULTS>) })
         })
     }
+}
+
+/// How many core values the parameters of a function take.
+pub(super) fn flat_parameters(function: &ComponentFunc) -> usize {
+    function.params().map(|(_, ty)| flat_count(&ty)).fold(0, usize::saturating_add)
 }
 
 /// How many core values a type flattens to; more than [`MAX_FLAT_PARAMS`] are all the same.

@@ -10,5 +10,6 @@ mod faults;
 mod oracle;
 mod postmortem;
 mod proposals;
+mod recording;
 mod resources;
 mod slices;

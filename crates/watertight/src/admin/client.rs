@@ -14,6 +14,7 @@ use super::{PostmortemsStatus, Refused, Why};
 use crate::{
     faults::{FaultsStatus, FaultsWanted},
     operate::{CellsStatus, EjectWanted, Operated},
+    record::{RecordTaken, RecordWanted},
     reload::{Rejection, Reloaded},
     status::{ComponentsStatus, EdgesStatus, NodeStatus},
     tap::{TapTaken, TapWanted},
@@ -95,6 +96,15 @@ impl AdminClient {
     pub async fn tap(&self, wanted: &TapWanted) -> Result<TapTaken, AdminError> {
         let body = serde_json::to_vec(wanted)?;
         self.ask(Method::POST, "/v1/tap", body.into(), PATIENCE).await
+    }
+
+    /// What was recorded since it was asked last; the first time begins.
+    ///
+    /// # Errors
+    /// Without an answer.
+    pub async fn record(&self, wanted: &RecordWanted) -> Result<RecordTaken, AdminError> {
+        let body = serde_json::to_vec(wanted)?;
+        self.ask(Method::POST, "/v1/record", body.into(), PATIENCE).await
     }
 
     /// The faults that its calls suffer.

@@ -33,6 +33,7 @@ pub(super) enum What {
     Postmortems,
     Postmortem,
     Tap,
+    Record,
     Eject,
     Restart,
     Reload,
@@ -55,7 +56,7 @@ const fn route(method: Method, path: &'static str, access: Access, what: What) -
     Route { method, path, access, what }
 }
 
-pub(super) static ROUTES: [Route; 21] = [
+pub(super) static ROUTES: [Route; 22] = [
     route(Method::GET, "/", Access::Open, What::Page),
     route(Method::GET, "/metrics", Access::Read, What::Metrics),
     route(Method::GET, "/v1/openapi.json", Access::Read, What::Document),
@@ -73,6 +74,7 @@ pub(super) static ROUTES: [Route; 21] = [
     route(Method::GET, "/v1/postmortems", Access::Read, What::Postmortems),
     route(Method::GET, "/v1/postmortems/{id*}", Access::Secret, What::Postmortem),
     route(Method::POST, "/v1/tap", Access::Secret, What::Tap),
+    route(Method::POST, "/v1/record", Access::Secret, What::Record),
     route(Method::POST, "/v1/reload", Access::Tell, What::Reload),
     route(Method::GET, "/v1/faults", Access::Read, What::Faults),
     route(Method::PUT, "/v1/faults", Access::Tell, What::SetFaults),
