@@ -5,6 +5,7 @@ mod events;
 mod operate;
 mod recording;
 mod runtime;
+mod top;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -18,6 +19,7 @@ pub(crate) use self::{
     operate::{At, Eject, Restart},
     recording::{Record, Replay},
     runtime::{Runtime, RuntimeAction},
+    top::Top,
 };
 
 /// Run an application as a graph of isolated WebAssembly components.
@@ -64,6 +66,7 @@ pub(crate) enum Command {
     Replay(Replay),
     Runtime(Runtime),
     Tap(Tap),
+    Top(Top),
     /// Print the JSON Schema of the manifest, for editors.
     #[command(after_help = "\
 Example:
@@ -749,6 +752,7 @@ impl Command {
             Self::Record(record) => record.format == Format::Json,
             Self::Replay(replay) => replay.format == Format::Json,
             Self::Tap(tap) => tap.format == Format::Json,
+            Self::Top(top) => top.format == Format::Json,
             Self::Runtime(runtime) => runtime.format == Format::Json,
             Self::New(_)
             | Self::Dev(_)

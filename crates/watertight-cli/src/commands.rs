@@ -21,6 +21,7 @@ mod runtime;
 mod serve;
 mod table;
 mod tap;
+mod top;
 mod worker;
 
 use std::path::{Path, PathBuf};
@@ -62,6 +63,7 @@ pub(crate) fn carry_out(command: Command) -> Result<u8, Failure> {
         Command::Postmortem(args) => postmortem::postmortem(args).map(done),
         Command::Runtime(args) => runtime::runtime(&args).map(done),
         Command::Tap(args) => tap::tap(&args).map(done),
+        Command::Top(args) => top::top(&args).map(done),
         Command::Schema => schema().map(done),
         Command::Completions(args) => completions(args.shell).map(done),
         Command::Worker(args) => worker::worker(&args).map(done),

@@ -29,3 +29,4 @@ mod reload;
 mod run;
 mod serve;
 mod tap;
+mod top;
