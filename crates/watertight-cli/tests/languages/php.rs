@@ -311,7 +311,7 @@ fn a_folder_that_is_granted_as_tmp_is_used_as_that() {
 }
 
 /// A host that says what it was asked, once for each connection.
-fn host() -> (SocketAddr, thread::JoinHandle<()>) {
+pub(crate) fn host() -> (SocketAddr, thread::JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback is there");
     let address = listener.local_addr().expect("it is bound");
     let answering = thread::spawn(move || {
