@@ -105,7 +105,6 @@ pub async fn snapshot(
     let forgets_files = spec.is_some_and(|spec| spec.forgets_files);
     let cell = Cell::new(script, &seen, stderr.clone()).map_err(failed)?;
     let (engine, init, result) = (engine.clone(), init.to_owned(), Arc::clone(&seen));
-    let watchdog = Watchdog::start(&engine);
     let bytes = component_init_transform::initialize(component, move |instrumented| {
         async move {
             let ready = Ready::make(&engine, &instrumented, &init, cell, &result).await;
@@ -114,7 +113,6 @@ pub async fn snapshot(
         .boxed()
     });
     let bytes = bytes.await.map_err(|error| failed(wasmtime::Error::msg(format!("{error:#}"))))?;
-    drop(watchdog);
     Ok(match seen.complaint(forgets_files).filter(|_| with_script) {
         None => Snapshot::Taken(bytes),
         Some(why) => Snapshot::Declined(why),
@@ -281,6 +279,8 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<Cell>> {
 struct Ready {
     store: Store<Cell>,
     instance: Instance,
+    #[expect(dead_code, reason = "it watches until this is gone")]
+    watchdog: Watchdog,
 }
 
 impl Ready {
@@ -292,13 +292,15 @@ impl Ready {
         store.set_epoch_deadline(1);
         // Its whole memory is read out by one call.
         store.set_hostcall_fuel(MAX_MEMORY);
+        // It is no fault of the interpreter how long a busy machine compiles it.
+        let watchdog = Watchdog::start(engine);
         let instance = linker.instantiate_async(&mut store, &component).await?;
         let function = instance
             .get_typed_func::<(), (bool,)>(&mut store, init)
             .with_context(|| format!("it exports no function `{init}` that returns a bool"))?;
         let (good,) = function.call_async(&mut store, ()).await?;
         seen.refused.store(!good, Ordering::Relaxed);
-        Ok(Self { store, instance })
+        Ok(Self { store, instance, watchdog })
     }
 
     async fn read<R: Lift + Send + Sync + 'static>(&mut self, function: &str) -> anyhow::Result<R> {
