@@ -147,6 +147,20 @@ mod nanos {
     }
 }
 
+/// How much of a pool is in use: of an engine's cells, memories, tables or garbage-collected heaps.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct PoolUse {
+    /// Which engine: `sync` or `async`.
+    pub engine: String,
+    /// Of what: `cells`, `memories`, `tables`, `gc-heaps`.
+    pub slots: String,
+    /// So many are in use.
+    pub used: u64,
+    /// Of so many.
+    pub limit: u64,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -19,7 +19,7 @@ use watertight_model::{
     health::ComponentHealth,
     supervision::Scope,
     trace::{SpanId, TraceContext},
-    usage::{ComponentUsage, Usage},
+    usage::{ComponentUsage, PoolUse, Usage},
 };
 
 use crate::{
@@ -474,6 +474,12 @@ impl<T: CellData> RunningApp<T> {
             used
         });
         Usage { components: components.collect(), disks: self.0.host.disks() }
+    }
+
+    /// How much of each pool of this process is in use.
+    #[must_use]
+    pub fn pool_use(&self) -> Vec<PoolUse> {
+        self.0.engines.pool_use()
     }
 
     /// Calls that begin from now on suffer the faults of this plan, or none. Which call meets which is decided by the plan and by the

@@ -23,7 +23,10 @@ use std::{
         unix::fs::{DirBuilderExt as _, MetadataExt as _},
     },
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -62,6 +65,27 @@ pub enum Origin {
     Unkept,
 }
 
+/// What this process found in compile caches, and what it had to compile.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CacheCounts {
+    /// Components whose code was there.
+    pub hits: u64,
+    /// Components that were compiled.
+    pub misses: u64,
+    /// Bytes in the cache, when it was looked at last.
+    pub bytes: u64,
+}
+
+static HITS: AtomicU64 = AtomicU64::new(0);
+static MISSES: AtomicU64 = AtomicU64::new(0);
+static BYTES: AtomicU64 = AtomicU64::new(0);
+
+/// What this process found in compile caches so far.
+#[must_use]
+pub fn cache_counts() -> CacheCounts {
+    CacheCounts { hits: HITS.load(Relaxed), misses: MISSES.load(Relaxed), bytes: BYTES.load(Relaxed) }
+}
+
 impl CompileCache {
     /// Opens a cache, creating its folder.
     ///
@@ -79,7 +103,9 @@ impl CompileCache {
         if found.mode() & 0o022 != 0 {
             return Err(failed(io::Error::other("others than its owner can write to it: chmod go-w")));
         }
-        Ok(Self { root, most_bytes: MAX_CACHE_BYTES, checked: Arc::default() })
+        let cache = Self { root, most_bytes: MAX_CACHE_BYTES, checked: Arc::default() };
+        BYTES.store(cache.entries().iter().map(|entry| entry.bytes).sum(), Relaxed);
+        Ok(cache)
     }
 
     /// Keeps no more than this, and always the entry that was written last.
@@ -104,8 +130,10 @@ impl CompileCache {
     ) -> wasmtime::Result<(Component, Origin)> {
         let folder = self.folder(engine, digest);
         if let Some(component) = self.load_entry(engine, &folder) {
+            HITS.fetch_add(1, Relaxed);
             return Ok((component, Origin::Cached));
         }
+        MISSES.fetch_add(1, Relaxed);
         let code = engine.precompile_component(bytes)?;
         self.write(&folder, &code, "cwasm");
         if let Some(component) = self.load_entry(engine, &folder) {
@@ -136,7 +164,7 @@ impl CompileCache {
         if let Err(error) = write(folder, bytes, kind) {
             tracing::warn!(folder = %folder.display(), %error, "cannot write to the compile cache");
         }
-        let mut entries: Vec<_> = fs::read_dir(&self.root).into_iter().flatten().flatten().map(Entry::read).collect();
+        let mut entries = self.entries();
         entries.sort_by_key(|entry| entry.used);
         let mut all: u64 = entries.iter().map(|entry| entry.bytes).sum();
         for entry in entries.iter().filter(|entry| entry.folder != folder) {
@@ -148,6 +176,11 @@ impl CompileCache {
             let _ = fs::remove_dir_all(&entry.folder);
             all -= entry.bytes;
         }
+        BYTES.store(all, Relaxed);
+    }
+
+    fn entries(&self) -> Vec<Entry> {
+        fs::read_dir(&self.root).into_iter().flatten().flatten().map(Entry::read).collect()
     }
 
     fn load_entry(&self, engine: &Engine, folder: &Path) -> Option<Component> {

@@ -16,6 +16,8 @@ use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmBacktraceDetails,
 };
 
+use watertight_model::usage::PoolUse;
+
 use crate::pool::PoolPlan;
 
 /// Which of the two engines a component runs on.
@@ -128,7 +130,7 @@ pub fn engine_for_snapshots() -> wasmtime::Result<Engine> {
 
 /// The engines of a process, and the thread that moves their epochs on.
 pub(crate) struct Engines {
-    running: Vec<(EngineKind, Engine)>,
+    running: Vec<(PoolPlan, Engine)>,
     ticker: Ticker,
 }
 
@@ -137,14 +139,36 @@ impl Engines {
     pub(crate) fn start(plans: &[PoolPlan], cores: bool) -> wasmtime::Result<Self> {
         let running = plans
             .iter()
-            .map(|plan| Ok((plan.engine, Engine::new(&config(plan.engine, Some(plan), cores))?)))
+            .map(|plan| Ok((plan.clone(), Engine::new(&config(plan.engine, Some(plan), cores))?)))
             .collect::<wasmtime::Result<Vec<_>>>()?;
         let ticker = Ticker::start(running.iter().map(|(_, engine)| engine.clone()).collect());
         Ok(Self { running, ticker })
     }
 
     pub(crate) fn get(&self, kind: EngineKind) -> Option<&Engine> {
-        self.running.iter().find(|(running, _)| *running == kind).map(|(_, engine)| engine)
+        self.running.iter().find(|(plan, _)| plan.engine == kind).map(|(_, engine)| engine)
+    }
+
+    /// How much of each pool is in use.
+    pub(crate) fn pool_use(&self) -> Vec<PoolUse> {
+        let mut pools = Vec::new();
+        for (plan, engine) in &self.running {
+            let Some(metrics) = engine.pooling_allocator_metrics() else { continue };
+            for (slots, used, limit) in [
+                ("cells", metrics.component_instances(), plan.cells),
+                ("memories", metrics.memories() as u64, plan.memories),
+                ("tables", metrics.tables() as u64, plan.tables),
+                ("gc-heaps", metrics.gc_heaps() as u64, plan.gc_heaps),
+            ] {
+                let engine = match plan.engine {
+                    EngineKind::Sync => "sync",
+                    EngineKind::Async => "async",
+                };
+                let (engine, slots) = (engine.to_owned(), slots.to_owned());
+                pools.push(PoolUse { engine, slots, used, limit: limit.into() });
+            }
+        }
+        pools
     }
 
     /// Keeps the epochs moving until the guard is dropped.
@@ -155,7 +179,7 @@ impl Engines {
 
 impl fmt::Debug for Engines {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.running.iter().map(|(kind, _)| kind)).finish()
+        f.debug_list().entries(self.running.iter().map(|(plan, _)| plan.engine)).finish()
     }
 }
 

@@ -42,7 +42,7 @@ mod tree;
 
 pub use account::{Account, Charge, Holdings};
 pub use app::{AppView, CompiledApp, LoadError, NoProgress, Progress, RunningApp};
-pub use cache::{CacheError, CompileCache, Origin};
+pub use cache::{CacheCounts, CacheError, CompileCache, Origin, cache_counts};
 pub use cell::CellCore;
 pub use compile::{CompileError, Needs};
 pub use eject::LivingCell;

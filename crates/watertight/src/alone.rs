@@ -29,7 +29,7 @@ use crate::{
     reload::{ReadAnew, ReloadError, ReloadHandle, Reloaded, Reloads},
     serve::{ServeError, Server, TlsFiles},
     signals::{Signals, StopSignal, StopSignals},
-    status::{About, ComponentsStatus, NodeStatus, Watch, WorkerState, WorkerStatus},
+    status::{About, ComponentsStatus, MachineStatus, NodeStatus, Watch, WorkerState, WorkerStatus},
     supervisor::{Listeners, PATIENCE, resident_bytes},
     tap::{TapTaken, TapWanted},
     together::{close, never},
@@ -278,7 +278,13 @@ impl Steward for Office {
     async fn components(&self) -> ComponentsStatus {
         let mut sum = ComponentsStatus::default();
         for watched in self.shown.0.lock().clone() {
-            sum.add(watched.watch.report());
+            let mut report = watched.watch.report();
+            // What is the process's, not the version's, counts once.
+            let pools = std::mem::take(&mut report.machine.pools);
+            let machine = std::mem::take(&mut report.machine);
+            sum.add(report);
+            sum.machine = MachineStatus { pools: std::mem::take(&mut sum.machine.pools), ..machine };
+            sum.machine.add_pools(pools);
         }
         sum
     }

@@ -8,12 +8,15 @@ mod families;
 mod text;
 
 use http::HeaderMap;
+use watertight_model::usage::PoolUse;
 use watertight_observe::{Metric, MetricsExporter};
 
 use self::families::{Families, Kind};
 use crate::{
     admin::Steward,
-    status::{BudgetUse, ComponentStatus, ComponentsStatus, EdgeStatus, NodeStatus, RouteStatus, WorkerState},
+    status::{
+        BudgetUse, ComponentStatus, ComponentsStatus, EdgeStatus, MachineStatus, NodeStatus, RouteStatus, WorkerState,
+    },
 };
 
 pub(crate) use self::text::Dialect;
@@ -88,6 +91,7 @@ fn of_node(families: &mut Families, node: &NodeStatus, status: &ComponentsStatus
             family.value(&[("worker", &worker.worker.to_string())], bytes);
         }
     }
+    of_machine(families, &status.machine);
     let help = "Spans and lines of logs that a collector has taken.";
     families.family("watertight_otlp_exported", Kind::Counter, help).value(&[], status.otlp.exported);
     let help = "Spans, lines of logs and events that no collector got.";
@@ -99,6 +103,38 @@ fn of_node(families: &mut Families, node: &NodeStatus, status: &ComponentsStatus
     let mut family = families.family("watertight_disk_files", Kind::Gauge, "Files in a folder that guests write to.");
     for disk in &status.disks {
         family.value(&[("folder", &disk.host.to_string_lossy())], disk.files);
+    }
+}
+
+fn of_machine(families: &mut Families, machine: &MachineStatus) {
+    let pools: [(_, _, fn(&PoolUse) -> u64); 2] = [
+        ("watertight_pool_used", "Slots of the workers' pools that are in use.", |pool| pool.used),
+        ("watertight_pool_limit", "Slots that there are, in all workers together.", |pool| pool.limit),
+    ];
+    for (name, help, read) in pools {
+        let mut family = families.family(name, Kind::Gauge, help);
+        for pool in &machine.pools {
+            family.value(&[("engine", &pool.engine), ("slots", &pool.slots)], read(pool));
+        }
+    }
+    for (name, kind, help, value) in [
+        (
+            "watertight_mappings",
+            Kind::Gauge,
+            "Memory mappings of the process of the node that has most.",
+            machine.mappings,
+        ),
+        ("watertight_mappings_limit", Kind::Gauge, "What each process may have of them.", machine.mappings_limit),
+        (
+            "watertight_compile_cache_hits",
+            Kind::Counter,
+            "Components whose code was in the compile cache, in all processes that run.",
+            machine.cache_hits,
+        ),
+        ("watertight_compile_cache_misses", Kind::Counter, "Components that were compiled.", machine.cache_misses),
+        ("watertight_compile_cache_bytes", Kind::Gauge, "What the compile cache takes.", machine.cache_bytes),
+    ] {
+        families.family(name, kind, help).value(&[], value);
     }
 }
 

@@ -4,6 +4,7 @@
 //! during a reload two versions of an app are at work.
 
 pub(crate) mod graph;
+mod machine;
 mod routes;
 
 use std::{
@@ -34,6 +35,7 @@ use crate::{
 
 pub use self::{
     graph::{AppRoute, AppStatus, AppsStatus, ComponentDetail, EdgeDetail, EdgesStatus},
+    machine::MachineStatus,
     routes::RouteStatus,
 };
 
@@ -182,6 +184,9 @@ pub struct ComponentsStatus {
     /// Taps that somebody looks at, in the worker that has most.
     #[serde(default)]
     pub taps: usize,
+    /// What its processes take of the machine.
+    #[serde(default)]
+    pub machine: MachineStatus,
 }
 
 /// What went to a collector of OpenTelemetry.
@@ -211,6 +216,9 @@ pub struct WorkerReport {
     /// Taps that somebody looks at.
     #[serde(default)]
     pub taps: usize,
+    /// What it takes of the machine.
+    #[serde(default)]
+    pub machine: MachineStatus,
 }
 
 /// A component.
@@ -345,6 +353,7 @@ impl Watch {
             disks: usage.disks.clone(),
             otlp: OtlpStatus { exported: sent.exported, dropped: sent.dropped },
             taps: self.running.running().map_or(0, |running| running.taps()),
+            machine: MachineStatus::here(self.running.running().map(|running| running.pool_use()).unwrap_or_default()),
         }
     }
 
@@ -458,6 +467,7 @@ impl Default for ComponentsStatus {
             disks: Vec::new(),
             otlp: OtlpStatus::default(),
             taps: 0,
+            machine: MachineStatus::default(),
         }
     }
 }
@@ -477,6 +487,7 @@ impl ComponentsStatus {
         disks.add(&Usage { components: Vec::new(), disks: theirs });
         self.disks = disks.disks;
         self.taps = self.taps.max(report.taps);
+        self.machine.add(report.machine);
         self.otlp.exported += report.otlp.exported;
         self.otlp.dropped += report.otlp.dropped;
     }

@@ -29,7 +29,7 @@ use crate::{
     record::{RecordTaken, RecordWanted},
     reload::{ReadAnew, ReloadError, ReloadHandle, Reloaded, Reloads},
     signals::Signals,
-    status::{About, ComponentsStatus, NodeStatus, WorkerState},
+    status::{About, ComponentsStatus, MachineStatus, NodeStatus, WorkerState},
     supervisor::{Listeners, Policy, Renewal, Stopped, SuperviseError, Supervisor, SupervisorHandle, WorkerProgram},
     tap::{TapTaken, TapWanted},
     worker::LEAVE,
@@ -199,6 +199,8 @@ impl Steward for Office {
             other => Some(other),
         };
         sum.unanswered = self.each(Ask::State, add).await;
+        // The supervisor compiled what the workers found in the cache.
+        sum.machine.add(MachineStatus::here(Vec::new()));
         sum
     }
 

@@ -82,6 +82,15 @@ async fn prometheus_accepts_the_metrics_and_they_count_every_worker() {
         assert!((sum("watertight_edge_call_duration_seconds_count{", "") - 6.0).abs() < 0.5, "{text}");
         assert!((sum("watertight_http_requests_total{", "status=\"5xx\"") - 6.0).abs() < 0.5, "{text}");
         assert!((sum("watertight_generation ", "") - 1.0).abs() < 0.5, "{text}");
+        // Every slot that was used is free again; one may be on its way still.
+        let (used, limit) =
+            (sum("watertight_pool_used{", "slots=\"cells\""), sum("watertight_pool_limit{", "slots=\"cells\""));
+        assert!(limit >= 32.0 && used < limit / 2.0, "{used} of {limit}");
+        let (mappings, allowed) = (sum("watertight_mappings ", ""), sum("watertight_mappings_limit ", ""));
+        assert!(mappings > 50.0 && mappings < allowed, "{mappings} of {allowed}");
+        let looked =
+            sum("watertight_compile_cache_hits_total ", "") + sum("watertight_compile_cache_misses_total ", "");
+        assert!(looked >= 2.0 && sum("watertight_compile_cache_bytes ", "") > 1000.0, "{text}");
 
         let accept = "\r\nAccept: application/openmetrics-text; version=1.0.0";
         let (status, text) = ask(admin_of(&server), "GET", "/metrics", accept).await;
