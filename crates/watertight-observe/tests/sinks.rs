@@ -15,7 +15,7 @@ use watertight_model::{
     breaker::BreakerState,
     budget::Budget,
     event::{
-        Call, CellEnd, CellId, Denial, Event, Failure, FaultsChange, LogLevel, LogStream, Outcome, Postmortem,
+        Call, CellEnd, CellId, Denial, Event, EventSink as _, Failure, FaultsChange, LogLevel, LogStream, Outcome, Postmortem,
         ReloadEnd, Request, Root, Seen, TreeId, WorkerChange,
     },
     failure::FailureKind,
@@ -25,7 +25,7 @@ use watertight_model::{
     trace::{Sent, Span, SpanId, SpanOf, Trace, TraceContext, TraceId},
     usage::CellUsage,
 };
-use watertight_observe::{Detail, HumanLog, HumanStyle, Interest, JsonLines, Kind, Record, Sink};
+use watertight_observe::{Bus, Detail, HumanLog, HumanStyle, Interest, JsonLines, Kind, Record, Sink};
 
 fn app() -> Arc<App> {
     let component = |id, name: &str| Component {
@@ -382,4 +382,56 @@ fn a_reader_that_went_away_is_no_error() {
         sink.take(&Record { at: UNIX_EPOCH, event });
         sink.flush();
     }
+}
+
+/// A reader that takes nothing until it is let.
+struct Stuck(Arc<std::sync::Barrier>, bool);
+
+impl Write for Stuck {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if !std::mem::replace(&mut self.1, true) {
+            self.0.wait();
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Bytes of memory that this process has for itself.
+fn anonymous() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux has it");
+    let kib = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("Linux says so");
+    kib.trim().trim_end_matches(" kB").parse::<u64>().expect("it is a number") << 10
+}
+
+#[test]
+fn a_million_events_for_json_lines_that_nobody_reads_neither_wait_nor_take_memory() {
+    let mut bus = Bus::new();
+    let stuck = Arc::new(std::sync::Barrier::new(2));
+    let lines = JsonLines::new(Stuck(Arc::clone(&stuck), false), app(), Interest::all(), 1);
+    bus.add("json", lines).expect("a thread can be started");
+    let line = "x".repeat(200);
+    let log = || Event::Log {
+        component: ComponentId(1),
+        stream: LogStream::Stdout,
+        line: line.clone(),
+        context: None,
+        trace: None,
+    };
+    // What fits has its room by then.
+    for _ in 0..20_000 {
+        bus.emit(log());
+    }
+    let before = anonymous();
+    for _ in 0..1_000_000 {
+        bus.emit(log());
+    }
+    let after = anonymous();
+    // They would take 200 MB.
+    assert!(after < before + (32 << 20), "{before} bytes became {after}");
+    stuck.wait();
+    bus.finish(Duration::from_secs(60));
 }

@@ -61,8 +61,7 @@ fn laps(runtime: &Runtime, app: &Harness, times: u64) -> Duration {
         took += began.elapsed();
         called.expect("the bench's guests do not fail");
     }
-    let share = u32::try_from(times.div_ceil(EACH) * EACH).unwrap_or(u32::MAX);
-    took / share * u32::try_from(times).unwrap_or(u32::MAX)
+    took.mul_f64(times as f64 / (times.div_ceil(EACH) * EACH) as f64)
 }
 
 /// The one that is not the edge of the calls that are measured, of those to the callee.

@@ -122,8 +122,7 @@ pub async fn serve(doors: Doors, steward: impl Steward, closing: CancellationTok
     };
     let outwards = async {
         if let Some(exporter) = doors.metrics {
-            let sending = Box::pin(metrics::send(exporter, steward.clone()));
-            closing.run_until_cancelled(sending).await;
+            Box::pin(metrics::send(exporter, steward.clone(), &closing)).await;
         }
         closing.cancelled().await;
     };

@@ -7,7 +7,11 @@
 mod families;
 mod text;
 
+use std::future::pending;
+
 use http::HeaderMap;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 use watertight_model::usage::PoolUse;
 use watertight_observe::{Metric, MetricsExporter};
 
@@ -45,20 +49,54 @@ fn families(node: &NodeStatus, status: &ComponentsStatus) -> Vec<Metric> {
     families.0
 }
 
-/// Sends a node's metrics to a collector, for as long as it is polled.
-pub(crate) async fn send(mut exporter: MetricsExporter, steward: impl Steward) {
+/// Sends a node's metrics to a collector again and again, and once more when it is closing: then with what there is, or, where its workers
+/// are gone, with what there was when it was told to stop.
+pub(crate) async fn send(mut exporter: MetricsExporter, steward: impl Steward, closing: &CancellationToken) {
     let mut ticks = tokio::time::interval(exporter.every());
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut complained = false;
+    let mut told = Told::default();
+    let mut last = None;
+    let gather = async || tokio::join!(steward.node(), steward.components());
     // The first one is at once, when there is nothing to say.
     ticks.tick().await;
+    // Without the signals there is only what the workers say while they go.
+    let mut stops = [SignalKind::terminate(), SignalKind::interrupt()].map(|kind| signal(kind).ok());
+    let [terminate, interrupt] = &mut stops;
     loop {
-        ticks.tick().await;
-        let (node, status) = tokio::join!(steward.node(), steward.components());
-        match exporter.send(&node.app, &node.version, &families(&node, &status)).await {
-            Ok(()) => complained = false,
-            Err(error) if !complained => {
-                complained = true;
+        tokio::select! {
+            _ = ticks.tick() => {
+                let (node, status) = gather().await;
+                told.send(&mut exporter, &node, &status).await;
+            }
+            () = heard(terminate) => last = Some(gather().await),
+            () = heard(interrupt) => last = Some(gather().await),
+            () = closing.cancelled() => break,
+        }
+    }
+    let now = gather().await;
+    let final_ones = if now.1.components.is_empty() { last } else { Some(now) };
+    if let Some((node, status)) = final_ones {
+        told.send(&mut exporter, &node, &status).await;
+    }
+}
+
+async fn heard(stop: &mut Option<Signal>) {
+    match stop {
+        Some(stop) => drop(stop.recv().await),
+        None => pending().await,
+    }
+}
+
+/// Whether it was told that metrics are not sent.
+#[derive(Default)]
+struct Told(bool);
+
+impl Told {
+    async fn send(&mut self, exporter: &mut MetricsExporter, node: &NodeStatus, status: &ComponentsStatus) {
+        match exporter.send(&node.app, &node.version, &families(node, status)).await {
+            Ok(()) => self.0 = false,
+            Err(error) if !self.0 => {
+                self.0 = true;
                 tracing::warn!(%error, "metrics are not sent");
             }
             Err(_) => {}

@@ -7,8 +7,10 @@ use http::Request;
 use http_body_util::{BodyExt as _, Empty};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::{logs::v1::LogRecord, trace::v1::Span};
 use tokio::net::{TcpListener, TcpStream};
+
+use watertight_testkit::guest;
 
 use crate::{
     client::get,
@@ -119,6 +121,10 @@ async fn a_collector_gets_every_crossing_of_a_page_with_its_parent_over_http_and
         assert_eq!((of(5, "watertight.caller"), of(5, "watertight.component")), ("third".into(), "last".into()));
         assert_eq!((of(5, "watertight.function"), of(5, "error.type")), ("run".into(), "trap".into()));
         assert!(parents.iter().all(|span| span.end_time_unix_nano > span.start_time_unix_nano));
+        // The line that tells of the failure hangs on the span that failed.
+        let failed = |line: &&LogRecord| line.event_name == "watertight.failure";
+        let line = collector.until(|got| got.lines.iter().find(failed).cloned()).await;
+        assert_eq!((hex(&line.trace_id), &line.span_id), (TRACE.to_owned(), &parents[5].span_id));
         server.stop();
     }
 }
@@ -212,10 +218,148 @@ component = "web"
         collector.until(|got| Some((got.lines.first()?.clone(), named(got, "writer.run")?.clone()))).await;
     assert_eq!((hex(&line.trace_id), &line.span_id), (TRACE.to_owned(), &span.span_id));
     assert_eq!(attribute(&line.attributes, "watertight.component").as_deref(), Some("writer"));
+    let stream = |line: &LogRecord| attribute(&line.attributes, "log.iostream");
+    let stderr = |line: &&LogRecord| stream(line).as_deref() == Some("stderr");
+    let line = collector.until(|got| got.lines.iter().find(stderr).cloned()).await;
+    assert_eq!((hex(&line.trace_id), &line.span_id), (TRACE.to_owned(), &span.span_id));
     let wanted = ["watertight_edge_call_duration_seconds", "watertight_otlp_exported", "watertight_http_requests"];
     collector
         .until(|got| wanted.iter().all(|name| got.metrics.iter().any(|metric| metric.name == *name)).then_some(()))
         .await;
+    server.stop();
+}
+
+#[tokio::test]
+async fn metrics_are_sent_once_more_when_the_node_stops() {
+    for workers in ["0", "2"] {
+        let collector = Collector::start(false).await;
+        let app = site("ok");
+        // Long before the next time that they would be sent.
+        let mut command = watertight(&["serve", app.text(), "--listen", "127.0.0.1:0", "--format", "json"]);
+        command
+            .args(["--workers", workers, "--otlp", &collector.url()])
+            .env("OTEL_METRIC_EXPORT_INTERVAL", "3600000")
+            .stdout(std::process::Stdio::piped());
+        let server = Server::from(&mut command);
+        for _ in 0..3 {
+            assert_eq!(get(server.address, "/run/1").await.expect("it answers").0, 200);
+        }
+        tokio::task::spawn_blocking(|| server.stop()).await.expect("it stops");
+        collector
+            .until(|got| got.metrics.iter().any(|metric| metric.name == "watertight_http_requests").then_some(()))
+            .await;
+    }
+}
+
+/// A call that goes from one process of the node to another, and on from there.
+#[tokio::test]
+async fn a_trace_goes_on_in_another_process() {
+    let collector = Collector::start(false).await;
+    let manifest = r#"
+[app]
+name = "far"
+version = "1.2.3"
+
+[component.web]
+source = "http-behave.wasm"
+uses = ["relay"]
+[component.relay]
+source = "relay.wasm"
+uses = ["last"]
+lifetime = "resident"
+scope = "node"
+[component.last]
+source = "ok.wasm"
+
+[[trigger.http]]
+route = "/..."
+component = "web"
+"#;
+    let app = AppFolder::new(manifest, &["http-behave", "relay", "ok"]);
+    let mut server = Server::start(app.path(), &["--workers", "2", "--otlp", &collector.url()]);
+    for _ in 0..2 {
+        server.next_worker();
+    }
+    let processes = |got: &Got| {
+        let of = |name: &str| -> Vec<Span> { got.spans.iter().filter(|span| span.name == name).cloned().collect() };
+        (of("web"), of("relay.run"), of("last.run"))
+    };
+    // Whichever worker takes a connection: one of them calls the other.
+    for _ in 0..12 {
+        assert_eq!(get_within(server.address, "/run/7", true).await, 200);
+    }
+    let (webs, relays, lasts) = collector
+        .until(|got| {
+            let (webs, relays, lasts) = processes(got);
+            (webs.len() == 12 && relays.len() == 12 && lasts.len() == 12).then_some((webs, relays, lasts))
+        })
+        .await;
+    let parent_of = |span: &Span, among: &[Span]| {
+        among.iter().filter(|other| other.span_id == span.parent_span_id && other.trace_id == span.trace_id).count()
+    };
+    assert!(relays.iter().all(|relay| parent_of(relay, &webs) == 1), "{relays:#?}");
+    assert!(lasts.iter().all(|last| parent_of(last, &relays) == 1), "{lasts:#?}");
+    assert!(lasts.iter().all(|last| hex(&last.trace_id) == TRACE));
+    let pids = collector
+        .until(|got| {
+            let pids: std::collections::BTreeSet<_> =
+                got.resources.iter().filter_map(|of| attribute(&of.attributes, "process.pid")).collect();
+            (pids.len() > 1).then_some(pids)
+        })
+        .await;
+    assert_eq!(pids.len(), 2, "both workers have told of their part");
+    server.stop();
+}
+
+/// A component whose functions write two lines to its log as one message, at the level that they are called with.
+fn writer() -> Vec<u8> {
+    let wit =
+        "package test:writer; world writer { import wasi:logging/logging@0.1.0-draft; export watertight:test/behave; }";
+    let core = r#"(module
+        (import "wasi:logging/logging@0.1.0-draft" "log" (func $log (param i32 i32 i32 i32 i32)))
+        (memory (export "memory") 1)
+        (data (i32.const 64) "dbtwo\0alines")
+        (func $do (param i32)
+          (call $log (local.get 0) (i32.const 64) (i32.const 2) (i32.const 66) (i32.const 9)))
+        (func (export "watertight:test/behave#run") (param i32) (result i32) (call $do (local.get 0)) (i32.const 0))
+        (func (export "watertight:test/behave#quiet") (param i32) (result i32) (call $do (local.get 0)) (i32.const 0))
+        (func (export "watertight:test/behave#bare") (param i32) (result i32) (call $do (local.get 0)) (i32.const 0))
+        (func (export "watertight:test/behave#plain") (param i32) (result i32) (call $do (local.get 0)) (i32.const 0)))"#;
+    guest::component(wit, "writer", core)
+}
+
+#[tokio::test]
+async fn a_guest_log_comes_with_its_level_its_context_and_its_trace() {
+    let collector = Collector::start(false).await;
+    let manifest = r#"
+[app]
+name = "logging"
+version = "1.2.3"
+
+[component.web]
+source = "http-behave.wasm"
+uses = ["writer"]
+[component.writer]
+source = "writer.wasm"
+grants.stdio = true
+
+[[trigger.http]]
+route = "/..."
+component = "web"
+"#;
+    let app = AppFolder::new(manifest, &["http-behave"]);
+    app.write("writer.wasm", writer());
+    let mut server = Server::start(app.path(), &["--workers", "1", "--otlp", &collector.url()]);
+    assert_eq!(get_within(server.address, "/run/4", true).await, 200);
+    let told = server.next("log", |event| event["stream"] == "log");
+    assert_eq!((&told["level"], &told["context"]), (&"error".into(), &"db".into()), "{told}");
+    assert_eq!((&told["line"], &told["component"]), (&"two\nlines".into(), &"writer".into()), "{told}");
+    assert_eq!(told["trace"], TRACE);
+    let (line, span) =
+        collector.until(|got| Some((got.lines.first()?.clone(), named(got, "writer.run")?.clone()))).await;
+    assert_eq!((hex(&line.trace_id), &line.span_id), (TRACE.to_owned(), &span.span_id));
+    assert_eq!((line.severity_number, line.severity_text.as_str()), (17, "ERROR"));
+    assert_eq!(attribute(&line.attributes, "watertight.log.context").as_deref(), Some("db"));
     server.stop();
 }
 

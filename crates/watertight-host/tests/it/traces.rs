@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use wasmtime::component::Val;
 use watertight_model::{
     event::{Event, Outcome},
@@ -95,4 +96,37 @@ async fn a_trace_that_nobody_wants_is_kept_when_something_failed_in_it() {
         traces[0].spans.iter().filter(|span| matches!(&span.of, SpanOf::Call(call) if call.outcome != Outcome::Ok));
     assert_eq!(calls.count(), 1, "`explode` gives its caller an error, which that hands on");
     assert_eq!(app.below(&traces[0], None), ["user(user->between.explode(between->later.explode))"]);
+}
+
+#[tokio::test]
+async fn a_request_that_a_component_sends_is_part_of_its_trace_and_says_so() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    let serving = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("somebody connects");
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.expect("a request"));
+        }
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello";
+        stream.write_all(answer).await.expect("it is open");
+        String::from_utf8(head).expect("it is text")
+    });
+    let manifest = format!(
+        "[component.user]\nsource = \"dial.wasm\"\ngrants.http = [\"http://{address}\"]\nbudget = {{ deadline = \"1m\" }}\n"
+    );
+    let guests = [("user", guest::built("dial"))];
+    let app = try_load_for(&manifest, &guests, Recorder::of_traces(1.0));
+    let app = app.unwrap_or_else(|problems| panic!("the app does not load: {problems:#?}"));
+    let url = vec![Val::String(format!("http://{address}/"))];
+    app.call("user", "watertight:test/dial#http", url).await.expect("it returns");
+    app.settle().await;
+    let head = serving.await.expect("it served").to_lowercase();
+    let said = head.lines().find_map(|line| line.strip_prefix("traceparent:")).expect("it is said").trim();
+    let trace = |event| if let Event::Trace(trace) = event { Some(*trace) } else { None };
+    let trace = app.events.all().into_iter().find_map(trace).expect("it is told");
+    let sent = trace.spans.iter().find(|span| matches!(span.of, SpanOf::Sent(_))).expect("it was sent");
+    let root = trace.spans.iter().find(|span| matches!(span.of, SpanOf::Root(_))).expect("it was called");
+    assert_eq!(sent.parent, Some(root.id));
+    assert_eq!(said, format!("00-{}-{}-01", trace.id, sent.id));
 }
