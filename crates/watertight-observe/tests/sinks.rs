@@ -15,8 +15,8 @@ use watertight_model::{
     breaker::BreakerState,
     budget::Budget,
     event::{
-        Call, CellEnd, CellId, Denial, Event, EventSink as _, Failure, FaultsChange, LogLevel, LogStream, Outcome, Postmortem,
-        ReloadEnd, Request, Root, Seen, TreeId, WorkerChange,
+        Call, CellEnd, CellId, Denial, Event, EventSink as _, Failure, FaultsChange, LogLevel, LogStream, Outcome,
+        Postmortem, ReloadEnd, Request, Root, Seen, TreeId, WorkerChange,
     },
     failure::FailureKind,
     fault::FaultKind,

@@ -86,10 +86,11 @@ impl Collector {
                 tokio::spawn(async move {
                     match tls {
                         None => serve(stream, grpc, service).await,
-                        Some(tls) => match tls.accept(stream).await {
-                            Ok(stream) => serve(stream, grpc, service).await,
-                            Err(_) => {}
-                        },
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(stream).await {
+                                serve(stream, grpc, service).await;
+                            }
+                        }
                     }
                 });
             }
@@ -176,6 +177,7 @@ async fn take(
 }
 
 /// The text of an attribute.
+#[expect(clippy::wildcard_enum_match_arm, reason = "OpenTelemetry's values, which grow")]
 pub(crate) fn attribute(attributes: &[KeyValue], key: &str) -> Option<String> {
     let value = attributes.iter().find(|attribute| attribute.key == key)?.value.as_ref()?;
     match value.value.as_ref()? {

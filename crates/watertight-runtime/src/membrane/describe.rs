@@ -1,4 +1,3 @@
-#![expect(clippy::wildcard_enum_match_arm, reason = "Wasmtime's types, which grow with the component model")]
 //! Types written out: what must be the same for frames of one build of a component to be frames of another.
 //!
 //! Two types have the same text if and only if they have the same structure and names: it says all that lays out a value, and what a

@@ -34,7 +34,9 @@ impl Harness {
 fn bytes(frame: &RecordedFrame) -> &[u8] {
     match frame {
         RecordedFrame::Bytes(bytes) => bytes,
-        other => panic!("it was recorded: {other:?}"),
+        other @ (RecordedFrame::Handles | RecordedFrame::TooLarge(_) | RecordedFrame::None) => {
+            panic!("it was recorded: {other:?}")
+        }
     }
 }
 

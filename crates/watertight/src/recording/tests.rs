@@ -64,11 +64,12 @@ proptest! {
     #[test]
     fn what_stands_before_a_cut_is_read_and_the_cut_is_told(calls in calls(), cut in any::<prop::sample::Index>()) {
         let (mut bytes, ends) = written(&calls);
-        let cut = ends[0] + cut.index(bytes.len() + 1 - ends[0] as usize) as u64;
-        let whole = cut == bytes.len() as u64;
-        bytes.truncate(cut as usize);
+        let begin = usize::try_from(ends[0]).expect("it is short");
+        let cut = begin + cut.index(bytes.len() + 1 - begin);
+        let whole = cut == bytes.len();
+        bytes.truncate(cut);
         let read = Recording::read(&bytes[..]).expect("its header is there");
-        let before = ends[1..].iter().filter(|end| **end <= cut).count();
+        let before = ends[1..].iter().filter(|end| **end <= cut as u64).count();
         prop_assert_eq!(named(&read), expected(&calls[..before]));
         prop_assert_eq!(read.end.is_some(), whole);
     }
@@ -126,7 +127,7 @@ proptest! {
 fn a_length_that_no_part_has_is_not_believed() {
     let (mut bytes, ends) = written(&[]);
     bytes.truncate(usize::try_from(ends[0]).expect("it is short"));
-    for length in [0, MAX_PART as u32 + 1, u32::MAX] {
+    for length in [0, u32::try_from(MAX_PART + 1).expect("it is a length"), u32::MAX] {
         let mut file = bytes.clone();
         file.extend(length.to_le_bytes());
         file.extend([3; 64]);
