@@ -144,8 +144,11 @@ fn of_node(families: &mut Families, node: &NodeStatus, status: &ComponentsStatus
     }
 }
 
+/// One number of each pool.
+type OfPool = fn(&PoolUse) -> u64;
+
 fn of_machine(families: &mut Families, machine: &MachineStatus) {
-    let pools: [(_, _, fn(&PoolUse) -> u64); 2] = [
+    let pools: [(_, _, OfPool); 2] = [
         ("watertight_pool_used", "Slots of the workers' pools that are in use.", |pool| pool.used),
         ("watertight_pool_limit", "Slots that there are, in all workers together.", |pool| pool.limit),
     ];

@@ -160,9 +160,10 @@ fn open(path: &Path) -> Result<File, Failure> {
     }
     options.open(path).map_err(|error| {
         let failure = Failure::new(Exit::NoOutput, format!("cannot write {}: {error}", path.display()));
-        match error.kind() {
-            io::ErrorKind::AlreadyExists => failure.help("choose another name: nothing is written over"),
-            _ => failure,
+        if error.kind() == io::ErrorKind::AlreadyExists {
+            failure.help("choose another name: nothing is written over")
+        } else {
+            failure
         }
     })
 }
