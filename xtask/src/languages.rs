@@ -9,8 +9,8 @@ use anyhow::Result;
 
 use crate::guests::{self, debian::Unpacked, installed_by};
 
-/// What componentizes JavaScript, and what bundles it.
-const NPM: [&str; 3] = ["@bytecodealliance/componentize-js", "componentize-qjs", "esbuild"];
+/// What componentizes JavaScript, what bundles it, and what checks types.
+const NPM: [&str; 4] = ["@bytecodealliance/componentize-js", "componentize-qjs", "esbuild", "typescript"];
 
 /// A compiler for WebAssembly with all it needs.
 const APT: [&str; 4] = ["clang", "lld", "wasi-libc", "libclang-rt-dev-wasm32"];

@@ -10,6 +10,7 @@ mod add;
 mod bindings;
 mod cancel;
 mod encode;
+mod esm;
 mod fingerprint;
 mod make;
 mod oci;
@@ -23,6 +24,7 @@ pub use self::{
     add::{AddError, Added, Place, add},
     bindings::Bindings,
     cancel::Cancel,
+    esm::{EsmError, Module, esm, write_module},
     fingerprint::InputError,
     make::{BuildError, Job, Made, Outcome, Watch, Workshop},
     oci::{FetchError, Fetched, Store, fetch_runtime},

@@ -449,11 +449,14 @@ pub(crate) struct Add {
 /// Write the bindings of components, for editors and people.
 ///
 /// They go to the folder `bindings` beside what a component is made from. A build makes its own and needs none of these.
+///
+/// With --esm: an ES module for browsers and Node.js, with types for TypeScript, that calls what routes of the app let everybody call.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   watertight bindings
-  watertight bindings shop --component web")]
+  watertight bindings shop --component web
+  watertight bindings --esm shop -o web/shop-client")]
 pub(crate) struct Bindings {
     /// Folder with a watertight.toml, or manifest.
     #[arg(default_value = ".", value_hint = ValueHint::AnyPath)]
@@ -462,6 +465,17 @@ pub(crate) struct Bindings {
     /// Only this component; may be given again.
     #[arg(long, value_name = "NAME")]
     pub(crate) component: Vec<String>,
+
+    /// Write a client of the app: an ES module that calls its public functions over HTTP.
+    #[arg(long, conflicts_with = "component")]
+    pub(crate) esm: bool,
+
+    /// The folder of that module; APP/client if not given.
+    #[arg(long, short, value_name = "DIR", requires = "esm", value_hint = ValueHint::DirPath)]
+    pub(crate) output: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) runtimes: RuntimesDir,
 }
 
 /// Check an app, and show what would run.

@@ -92,7 +92,10 @@ impl From<&LoadError> for Exit {
 impl From<&ServeError> for Exit {
     fn from(error: &ServeError) -> Self {
         match error {
-            ServeError::NoRoutes(_) | ServeError::NoHandler(_) | ServeError::Route(_) => Self::Rejected,
+            ServeError::NoRoutes(_)
+            | ServeError::NoHandler(_)
+            | ServeError::NoFunctions(_, _)
+            | ServeError::Route(_) => Self::Rejected,
             ServeError::Listen(_) | ServeError::Io(_) => Self::NoListen,
             ServeError::Tls(_) => Self::BadTls,
         }

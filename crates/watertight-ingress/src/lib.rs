@@ -16,6 +16,7 @@
 
 mod accept;
 mod body;
+mod call;
 mod config;
 mod connection;
 mod drain;
@@ -31,6 +32,7 @@ mod wire;
 
 pub use self::{
     body::{RequestBody, RequestBodyError},
+    call::CallAnswer,
     config::HttpConfig,
     drain::Drain,
     exchange::{Access, Arrival, Handler},

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, Response, StatusCode,
+    HeaderMap, HeaderValue, Response, StatusCode,
     header::{CONTENT_TYPE, RETRY_AFTER},
 };
 use watertight_model::failure::{CallError, FailureKind};
@@ -111,12 +111,17 @@ impl Refusal {
         let mut response = Response::new(Bytes::from_static(text.as_bytes()));
         *response.status_mut() = status;
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-        if let Some(after) = self.retry_after() {
-            // Rounded up: a client that comes back at the second it was told must not be early.
-            let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
-        }
+        again(self, response.headers_mut());
         response
+    }
+}
+
+/// Says when the client should try again, where that helps.
+pub(crate) fn again(refusal: Refusal, headers: &mut HeaderMap) {
+    if let Some(after) = refusal.retry_after() {
+        // Rounded up: a client that comes back at the second it was told must not be early.
+        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
     }
 }
 

@@ -13,6 +13,7 @@ use crate::{
     script::Script,
     supervision::{Backoff, Chance, Residence, Supervision},
     value::Value,
+    version::ExternName,
 };
 
 /// A component of one app, as an index into [`App::components`].
@@ -257,14 +258,45 @@ pub enum Lifetime {
 /// A route that starts a component.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct HttpTrigger {
-    /// An exact path, or a prefix ending in `/...`.
+    /// A path, in which `[id]` stands for any one part, or a prefix ending in `/...`.
     pub route: String,
     /// The component that handles it.
     pub component: ComponentId,
-    /// Which version of the handler interface it exports.
-    pub handler: HttpHandler,
+    /// What of it answers.
+    pub answer: Answer,
     /// How many of its requests there may be at once, besides what the component allows.
     pub limit: Option<Limit>,
+}
+
+/// What of a component answers the requests of a route.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub enum Answer {
+    /// Its HTTP handler, of this version.
+    Handler(HttpHandler),
+    /// Functions that it exports: each request calls one.
+    Functions(Vec<PublicInterface>),
+}
+
+/// An export of a component whose functions a route calls: an interface, or one function of the world.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct PublicInterface {
+    /// The export's full name, with its version.
+    pub export: String,
+    /// Whether it is an interface or a bare function.
+    pub shape: EdgeShape,
+    /// What can be called, in the interface's order.
+    pub functions: Vec<PublicFunction>,
+}
+
+/// A function that a route calls.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct PublicFunction {
+    /// Its name.
+    pub name: String,
+    /// Its WIT signature, for people.
+    pub signature: String,
+    /// The names of its parameters.
+    pub parameters: Vec<String>,
 }
 
 /// Which HTTP handler interface a component exports.
@@ -324,6 +356,49 @@ impl App {
     /// The edges over which a component is called, as a fallback too.
     pub fn edges_to(&self, callee: ComponentId) -> impl Iterator<Item = &Edge> {
         self.edges.iter().filter(move |edge| edge.callees().contains(&callee))
+    }
+}
+
+impl HttpTrigger {
+    /// The handler that answers, if one does.
+    #[must_use]
+    pub const fn handler(&self) -> Option<HttpHandler> {
+        match &self.answer {
+            Answer::Handler(handler) => Some(*handler),
+            Answer::Functions(_) => None,
+        }
+    }
+
+    /// The functions that it calls, if it does.
+    #[must_use]
+    pub fn functions(&self) -> &[PublicInterface] {
+        match &self.answer {
+            Answer::Handler(_) => &[],
+            Answer::Functions(interfaces) => interfaces,
+        }
+    }
+
+    /// What it calls, each with the paths below its prefix that mean it: the whole name, and the one without a version where only one fits.
+    #[must_use]
+    pub fn calls(&self) -> Vec<(Vec<String>, &PublicInterface, &PublicFunction)> {
+        let interfaces = self.functions();
+        let mut calls = Vec::new();
+        for interface in interfaces {
+            let base = ExternName::parse(&interface.export).base;
+            let alone = interfaces.iter().filter(|other| ExternName::parse(&other.export).base == base).count() == 1;
+            let mut names = vec![interface.export.as_str()];
+            if alone && base != interface.export {
+                names.push(base);
+            }
+            for function in &interface.functions {
+                let path = |name: &&str| match interface.shape {
+                    EdgeShape::Interface => format!("{name}/{}", function.name),
+                    EdgeShape::Function => (*name).to_owned(),
+                };
+                calls.push((names.iter().map(path).collect(), interface, function));
+            }
+        }
+        calls
     }
 }
 

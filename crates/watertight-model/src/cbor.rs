@@ -181,7 +181,130 @@ pub struct Writer {
 #[error("the values take more than {0} bytes as CBOR")]
 pub struct TooLong(usize);
 
+impl TooLong {
+    /// More than so many bytes.
+    pub(crate) const fn of(limit: usize) -> Self {
+        Self(limit)
+    }
+}
+
+/// What values can be written in, item after item: those that belong to an array or a record follow it.
+pub trait Notation {
+    /// Whether what was written last did not fit: nothing more is taken.
+    fn is_full(&self) -> bool;
+    /// What was written.
+    ///
+    /// # Errors
+    /// When it was more than it may be.
+    fn finish(self) -> Result<Vec<u8>, TooLong>;
+    /// Nothing.
+    fn null(&mut self);
+    /// True or false.
+    fn bool(&mut self, set: bool);
+    /// A whole number of up to 32 bits.
+    fn unsigned(&mut self, number: u64);
+    /// The same, with a sign.
+    fn signed(&mut self, number: i64);
+    /// A whole number of 64 bits, which is told from others.
+    fn wide_unsigned(&mut self, number: u64);
+    /// The same, with a sign.
+    fn wide_signed(&mut self, number: i64);
+    /// A floating-point number of 32 bits.
+    fn f32(&mut self, number: f32);
+    /// A floating-point number of 64 bits.
+    fn f64(&mut self, number: f64);
+    /// Text.
+    fn text(&mut self, text: &str);
+    /// Bytes.
+    fn bytes(&mut self, bytes: &[u8]);
+    /// So many elements are to follow.
+    fn array(&mut self, count: usize);
+    /// So many fields are to follow, each a name and a value.
+    fn record(&mut self, count: usize);
+    /// So many pairs of keys and values of any type are to follow.
+    fn pairs(&mut self, count: usize);
+}
+
+/// The tag of a map that is no record.
+const MAP: u64 = 259;
+
+impl Notation for Writer {
+    fn is_full(&self) -> bool {
+        self.is_full()
+    }
+    fn finish(self) -> Result<Vec<u8>, TooLong> {
+        self.finish()
+    }
+    fn null(&mut self) {
+        self.null();
+    }
+    fn bool(&mut self, set: bool) {
+        self.bool(set);
+    }
+    fn unsigned(&mut self, number: u64) {
+        self.unsigned(number);
+    }
+    fn signed(&mut self, number: i64) {
+        self.signed(number);
+    }
+    fn wide_unsigned(&mut self, number: u64) {
+        self.wide_unsigned(number);
+    }
+    fn wide_signed(&mut self, number: i64) {
+        self.wide_signed(number);
+    }
+    fn f32(&mut self, number: f32) {
+        self.f32(number);
+    }
+    fn f64(&mut self, number: f64) {
+        self.f64(number);
+    }
+    fn text(&mut self, text: &str) {
+        self.text(text);
+    }
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.bytes(bytes);
+    }
+    fn array(&mut self, count: usize) {
+        self.array(count);
+    }
+    fn record(&mut self, count: usize) {
+        self.map(count);
+    }
+    fn pairs(&mut self, count: usize) {
+        self.tag(MAP);
+        self.map(count);
+    }
+}
+
+/// The head of an array or a map whose count is not known yet.
+#[derive(Debug)]
+pub(crate) struct Begun(usize);
+
 impl Writer {
+    /// Begins an array: how many elements it has is said at its end.
+    pub(crate) fn begin_array(&mut self) -> Begun {
+        self.begin(0x9a)
+    }
+
+    /// The same for a map.
+    pub(crate) fn begin_map(&mut self) -> Begun {
+        self.begin(0xba)
+    }
+
+    fn begin(&mut self, first: u8) -> Begun {
+        let at = self.bytes.len() + 1;
+        self.push(&[first, 0, 0, 0, 0]);
+        Begun(at)
+    }
+
+    /// Ends it.
+    pub(crate) fn end(&mut self, begun: Begun, count: u32) {
+        if let Some(head) = self.bytes.get_mut(begun.0..begun.0 + 4) {
+            head.copy_from_slice(&count.to_be_bytes());
+        }
+    }
+
     /// At most so many bytes.
     #[must_use]
     pub const fn new(limit: usize) -> Self {

@@ -171,7 +171,7 @@ pub fn single(
         Ok(bytes) => component_type::read(bytes).is_ok_and(|component| trigger::handler(&component, host).is_some()),
         Err(_) => false,
     };
-    let route = TriggerSpec { route: nowhere("/..."), component: nowhere(&name), limit: None };
+    let route = TriggerSpec { route: nowhere("/..."), component: nowhere(&name), exports: None, limit: None };
     let component = ComponentSpec {
         name: nowhere(&name),
         source: Some(nowhere(&file.to_string_lossy())),

@@ -38,6 +38,7 @@ pub mod failure;
 pub mod fault;
 pub mod grant;
 pub mod health;
+pub mod json;
 pub mod manifest;
 pub mod modules;
 pub mod picture;

@@ -101,6 +101,8 @@ pub(crate) struct ComponentSpec {
 pub(crate) struct TriggerSpec {
     pub(crate) route: At<String>,
     pub(crate) component: At<String>,
+    /// What of it everybody may call, in the place of its handler; with the place where the list begins.
+    pub(crate) exports: Option<At<Vec<At<String>>>>,
     pub(crate) limit: Option<Limit>,
 }
 
@@ -211,8 +213,12 @@ impl Manifest {
                 let component = reader.required_text(table, "component");
                 let route = route.filter(|route| reader.parsed(Code::BadRoute, route, reach::route).is_some());
                 let limit = policy::read_limit(reader, table, "a route");
+                let exports = table.span_of("exports").map(|span| {
+                    let listed = reader.list(table, "exports");
+                    At::new(without_repeats(reader, listed), span)
+                });
                 if let (Some(route), Some(component)) = (route, component) {
-                    self.http.push(TriggerSpec { route, component, limit });
+                    self.http.push(TriggerSpec { route, component, exports, limit });
                 }
             }
         }

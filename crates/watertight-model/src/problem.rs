@@ -119,6 +119,8 @@ codes! {
     BadFallback = "bad-fallback",
     /// A breaker that would never open, or of which it is not said when.
     UnclearBreaker = "unclear-breaker",
+    /// An export to be called by everybody, and cannot be.
+    UnknownExport = "unknown-export",
     /// A triggered component without a handler.
     NoHandler = "no-handler",
     /// A lifetime that cannot keep what the component exports.

@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use crate::{
     app::{
-        App, Component, Edge, EdgeShape, Function, HttpHandler, Lifetime, Limit, OnFailure, Retry, SourceKind, Wall,
+        App, Component, Edge, EdgeShape, Function, HttpHandler, HttpTrigger, Lifetime, Limit, OnFailure,
+        PublicFunction, Retry, SourceKind, Wall,
     },
     blast::{Blast, Reach},
     breaker::BreakerSpec,
@@ -125,17 +126,38 @@ pub struct FunctionReport {
     pub sees: String,
 }
 
+/// A function that a route calls, as `check` shows it.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct ExportReport {
+    /// Its shortest path, below the route.
+    pub path: String,
+    /// Its WIT signature.
+    pub signature: String,
+}
+
 /// A route as `check` shows it.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct RouteReport {
-    /// An exact path, or a prefix ending in `/...`.
+    /// A path, in which `[id]` stands for any one part, or a prefix ending in `/...`.
     pub route: String,
     /// The component that handles it.
     pub component: String,
-    /// By which interface.
-    pub handler: HttpHandler,
+    /// By which interface, where it has a handler.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handler: Option<HttpHandler>,
+    /// What is called, each with its path below the route, where it has none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exports: Vec<ExportReport>,
     /// How many of its requests there may be at once.
     pub limit: Option<Limit>,
+}
+
+fn exports(trigger: &HttpTrigger) -> Vec<ExportReport> {
+    let calls = trigger.calls().into_iter();
+    let report = |(mut paths, _, function): (Vec<String>, _, &PublicFunction)| {
+        Some(ExportReport { path: paths.pop()?, signature: function.signature.clone() })
+    };
+    calls.filter_map(report).collect()
 }
 
 impl Report {
@@ -153,7 +175,8 @@ impl Report {
                 .map(|trigger| RouteReport {
                     route: trigger.route.clone(),
                     component: app.component(trigger.component).name.clone(),
-                    handler: trigger.handler,
+                    handler: trigger.handler(),
+                    exports: exports(trigger),
                     limit: trigger.limit,
                 })
                 .collect(),

@@ -9,8 +9,8 @@ use std::{
 
 use watertight_model::{
     app::{
-        App, Component, ComponentId, Edge, EdgeId, EdgeShape, Fallback, Function, FunctionId, HttpHandler, HttpTrigger,
-        Lifetime, OnFailure, SourceKind, Wall,
+        Answer, App, Component, ComponentId, Edge, EdgeId, EdgeShape, Fallback, Function, FunctionId, HttpHandler,
+        HttpTrigger, Lifetime, OnFailure, SourceKind, Wall,
     },
     breaker::BreakerState,
     budget::Budget,
@@ -76,7 +76,7 @@ fn app() -> Arc<App> {
         http: vec![HttpTrigger {
             route: "/...".to_owned(),
             component: ComponentId(0),
-            handler: HttpHandler::P2,
+            answer: Answer::Handler(HttpHandler::P2),
             limit: None,
         }],
         supervision: Supervision::default(),

@@ -8,7 +8,7 @@
 //!
 //! [`plan`] says how a type is laid out, [`lift`] and [`lower`] move it, [`handles`] turns one cell's handles into
 //! another's, [`pump`] carries streams and futures, [`template`] makes the values that a manifest sets, [`text`] shows values to people and [`describe`] types, [`play`] has a component called alone, [`cbor`] is the form of values for
-//! callers that call by name ([`modules`]), [`raw`] is how
+//! callers that call by name ([`modules`]) and, by way of JSON, for those from outside ([`public`]), [`raw`] is how
 //! Wasmtime calls all this, and [`link`] puts it in place when an app is loaded.
 
 mod cbor;
@@ -24,6 +24,7 @@ mod modules;
 mod plan;
 mod plans;
 mod play;
+mod public;
 mod pump;
 mod raw;
 mod template;
@@ -50,6 +51,7 @@ pub(crate) use self::{
     malformed::Malformed,
     plans::forget,
     play::stand_in,
+    public::Public,
     pump::Pumps,
     template::Template,
     types::FunctionTypes,
@@ -58,6 +60,7 @@ pub use self::{
     link::{EdgeError, Uncarried},
     modules::CallFailed,
     play::{Answers, Part, PlayError, StandIns},
+    public::PublicResult,
 };
 use crate::{
     airlock::{Airlock, Passed, Seen},

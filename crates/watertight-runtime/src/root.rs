@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use futures_util::future::BoxFuture;
 use wasmtime::{Store, component::Instance};
 use watertight_model::{
-    app::ComponentId,
+    app::{Component, ComponentId},
     event::{Event, Outcome, Root as RootEnded, TreeId},
     failure::{CallError, FailureKind},
     fault::{Fault, FaultKind, Stream},
@@ -119,6 +119,16 @@ impl<T: CellData> Root<T> {
     #[must_use]
     pub fn tree(&self) -> TreeId {
         self.ended.tree.id
+    }
+
+    /// Whose cell it is.
+    pub(crate) fn spec(&self) -> &Component {
+        self.ended.tree.app.spec(self.ended.component)
+    }
+
+    /// Whether the component uses component-model async.
+    pub(crate) fn is_driven(&self) -> bool {
+        self.ended.tree.app.component(self.ended.component).driven
     }
 
     /// The cell's store.

@@ -4,8 +4,8 @@
 //! index.py          /                 style.css       /style.css
 //! about.mjs         /about            img/            /img/...
 //! api/index.lua     /api and /api/
-//! api/[id].lua      /api/...          _lib.py         no route: for the others to import
-//! shop.php          /shop and /shop.php, because pages in PHP name each other so
+//! api/[id].lua      /api/[id]         _lib.py         no route: for the others to import
+//! [...rest].py      /...              shop.php        /shop and /shop.php, because pages in PHP name each other so
 //! ```
 //!
 //! It writes the manifest that a person would have written, so that everything else is as with one. It follows no links out of the
@@ -131,20 +131,45 @@ fn routes(path: &Path, protocol: Protocol) -> Vec<String> {
         .into_iter()
         .flat_map(Path::components)
         .filter_map(|part| {
-            if let Component::Normal(name) = part { Some(format!("/{}", name.to_string_lossy())) } else { None }
+            if let Component::Normal(name) = part {
+                Some(format!("/{}", part_of(&name.to_string_lossy())))
+            } else {
+                None
+            }
         })
         .collect();
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let mut routes = match &*stem {
         "index" if parent.is_empty() => vec!["/".to_owned()],
         "index" => vec![parent.clone(), format!("{parent}/")],
-        any if any.starts_with('[') && any.ends_with(']') => return vec![format!("{parent}/...")],
-        name => vec![format!("{parent}/{name}")],
+        any if is_any(any) => return vec![format!("{parent}/{any}")],
+        rest if rest.strip_prefix("[...").is_some_and(|name| is_any(&format!("[{name}"))) => {
+            return vec![format!("{parent}/...")];
+        }
+        name => vec![format!("{parent}/{}", part_of(name))],
     };
     if protocol == Protocol::Cgi {
-        routes.push(format!("{parent}/{}", path.file_name().unwrap_or_default().to_string_lossy()));
+        routes.push(format!("{parent}/{}", part_of(&path.file_name().unwrap_or_default().to_string_lossy())));
     }
     routes
+}
+
+/// Whether a name is one in brackets, which stands for any.
+fn is_any(name: &str) -> bool {
+    let inner = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+    let fits = |letter: u8| letter.is_ascii_alphanumeric() || matches!(letter, b'-' | b'_');
+    inner.is_some_and(|inner| !inner.is_empty() && inner.bytes().all(fits))
+}
+
+/// A name as a part of a route: as clients write it.
+fn part_of(name: &str) -> String {
+    if is_any(name) {
+        return name.to_owned();
+    }
+    let plain = |letter: u8| letter.is_ascii_alphanumeric() || b"-._~!$&'()+,;=:@".contains(&letter);
+    name.bytes()
+        .map(|letter| if plain(letter) { char::from(letter).to_string() } else { format!("%{letter:02X}") })
+        .collect()
 }
 
 /// Tells of every file that may be a route, in a fixed order, until it is told that this is enough.
@@ -179,9 +204,14 @@ mod tests {
             ("index.py", &["/"][..]),
             ("about.mjs", &["/about"]),
             ("api/index.lua", &["/api", "/api/"]),
-            ("api/[id].lua", &["/api/..."]),
-            ("[any].py", &["/..."]),
+            ("api/[id].lua", &["/api/[id]"]),
+            ("api/[id]/posts.lua", &["/api/[id]/posts"]),
+            ("api/[id]/index.lua", &["/api/[id]", "/api/[id]/"]),
+            ("api/[...path].lua", &["/api/..."]),
+            ("[...any].py", &["/..."]),
             ("a/b/c.py", &["/a/b/c"]),
+            ("a b/é[1].py", &["/a%20b/%C3%A9%5B1%5D"]),
+            ("[...].py", &["/%5B...%5D"]),
         ] {
             assert_eq!(routes(Path::new(path), Protocol::Wsgi), expected, "{path}");
         }
@@ -189,7 +219,7 @@ mod tests {
             ("index.php", &["/", "/index.php"][..]),
             ("api/index.php", &["/api", "/api/", "/api/index.php"]),
             ("shop.php", &["/shop", "/shop.php"]),
-            ("api/[id].php", &["/api/..."]),
+            ("api/[id].php", &["/api/[id]"]),
         ] {
             assert_eq!(routes(Path::new(path), Protocol::Cgi), expected, "{path}");
         }

@@ -41,6 +41,7 @@ mod node;
 pub mod operate;
 mod orders;
 pub mod postmortem;
+mod public;
 pub mod record;
 pub mod recording;
 mod reload;

@@ -7,7 +7,7 @@ use std::{fmt, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Empty};
+use http_body_util::{BodyExt as _, Either, Empty, Full};
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 use watertight_host::{
@@ -15,13 +15,17 @@ use watertight_host::{
     http::{self as guest_http, AnswerBody, Handler as GuestHandler},
 };
 use watertight_ingress::{
-    Access, Arrival, Drain, Drained, Handler, HttpConfig, HttpServer, Refusal, RequestBody, RouteError, Router,
-    TlsConfig, TlsError,
+    Access, Arrival, CallAnswer, Drain, Drained, Handler, HttpConfig, HttpServer, Refusal, RequestBody, RouteError,
+    Router, TlsConfig, TlsError,
 };
-use watertight_model::event::{self, Event, TreeId};
+use watertight_model::{
+    app::HttpTrigger,
+    event::{self, Event, TreeId},
+};
 use watertight_runtime::RunningApp;
 
 use crate::{
+    public::Functions,
     spanning::Spanning,
     supervisor::{ListenError, Listeners, parse_address},
 };
@@ -52,6 +56,9 @@ pub enum ServeError {
     /// A routed component has no handler.
     #[error("component `{0}` has a route, but exports no HTTP handler")]
     NoHandler(String),
+    /// A component whose functions a route calls does not have them.
+    #[error("component `{0}` has a route that calls its functions: {1}")]
+    NoFunctions(String, String),
     /// The routes cannot be told apart.
     #[error(transparent)]
     Route(#[from] RouteError),
@@ -83,13 +90,17 @@ impl Site {
             return Err(ServeError::NoRoutes(app.name.clone()));
         }
         let router = Router::new(app.http.iter().map(|trigger| &trigger.route))?;
-        let handler = |trigger: &watertight_model::app::HttpTrigger| {
+        let route = |(number, trigger): (usize, &HttpTrigger)| {
+            let name = || app.component(trigger.component).name.clone();
+            let Some(version) = trigger.handler() else {
+                let functions = running.public(number).map_err(|why| ServeError::NoFunctions(name(), why))?;
+                return Ok(Route::Functions(Functions::new(trigger, functions)));
+            };
             let component = running.instance_pre(trigger.component).component();
-            let handler = GuestHandler::find(component, trigger.handler)
-                .ok_or_else(|| ServeError::NoHandler(app.component(trigger.component).name.clone()))?;
-            Ok(Route { handler })
+            let handler = GuestHandler::find(component, version).ok_or_else(|| ServeError::NoHandler(name()))?;
+            Ok(Route::Handler(handler))
         };
-        let routes = app.http.iter().map(handler).collect::<Result<_, ServeError>>()?;
+        let routes = app.http.iter().enumerate().map(|(n, t)| route((n, t))).collect::<Result<_, ServeError>>()?;
         let tracker = after.clone();
         let after: watertight_host::http::After = Arc::new(move |rest| drop(tracker.spawn(rest)));
         Ok(Self { router, handlers: Handlers { running: running.clone(), routes, after } })
@@ -101,13 +112,15 @@ impl Site {
             return Answered { tree: None, status: Refusal::NoRoute.answer().0, whole: true };
         };
         let number = route.0 as usize;
-        let route = &self.handlers.routes[number];
+        let Route::Handler(handler) = &self.handlers.routes[number] else {
+            return Answered { tree: None, status: CallAnswer::NotPost.response().status(), whole: true };
+        };
         let root = match self.handlers.running.enter_by(number, None).await {
             Ok(root) => root,
             Err(error) => return Answered { tree: None, status: Refusal::from(&error).answer().0, whole: true },
         };
         let tree = Some(root.tree());
-        match guest_http::serve(root, route.handler, request, false, &self.handlers.after).await {
+        match guest_http::serve(root, *handler, request, false, &self.handlers.after).await {
             Ok(response) => {
                 let status = response.status();
                 Answered { tree, status, whole: to_the_end(response.into_body()).await }
@@ -202,12 +215,14 @@ struct Handlers {
     after: watertight_host::http::After,
 }
 
-struct Route {
-    handler: GuestHandler,
+/// What answers the requests of one route.
+enum Route {
+    Handler(GuestHandler),
+    Functions(Functions),
 }
 
 impl Handler for Handlers {
-    type Body = AnswerBody;
+    type Body = Either<AnswerBody, Full<Bytes>>;
     type Note = Option<Spanning>;
 
     async fn handle(
@@ -215,18 +230,28 @@ impl Handler for Handlers {
         arrival: Arrival,
         request: Request<RequestBody>,
         note: &mut Option<Spanning>,
-    ) -> Result<Response<AnswerBody>, Refusal> {
-        let route = &self.routes[arrival.route.0 as usize];
+    ) -> Result<Response<Self::Body>, Refusal> {
+        let number = arrival.route.0 as usize;
         *note = Spanning::begin(&self.running, request.headers());
         let recording = note.as_ref().map(|spanning| (Arc::clone(&spanning.recording), spanning.span));
-        let root = self.running.enter_by(arrival.route.0 as usize, recording).await.map_err(|error| {
-            tracing::debug!(%error, "not admitted");
-            Refusal::from(&error)
-        })?;
-        guest_http::serve(root, route.handler, request, arrival.secure, &self.after).await.map_err(|error| {
-            tracing::debug!(%error, "no answer");
-            refusal(&error)
-        })
+        match &self.routes[number] {
+            Route::Handler(handler) => {
+                let root = self.running.enter_by(number, recording).await.map_err(|error| {
+                    tracing::debug!(%error, "not admitted");
+                    Refusal::from(&error)
+                })?;
+                let answer = guest_http::serve(root, *handler, request, arrival.secure, &self.after).await;
+                let answer = answer.map_err(|error| {
+                    tracing::debug!(%error, "no answer");
+                    refusal(&error)
+                })?;
+                Ok(answer.map(Either::Left))
+            }
+            Route::Functions(functions) => {
+                let answer = functions.call(&self.running, number, request, recording).await;
+                Ok(answer.response().map(|body| Either::Right(Full::new(body))))
+            }
+        }
     }
 
     fn settled(&self, access: &Access<'_>, note: Option<Spanning>) {

@@ -30,6 +30,25 @@ pub(crate) async fn post(address: SocketAddr, path: &str, body: String) -> Answe
     over_http1(stream, address, path, Some(body)).await
 }
 
+/// Calls a function of a route: the status, and the answer in JSON.
+pub(crate) async fn call(address: SocketAddr, path: &str, arguments: &str) -> (u16, serde_json::Value) {
+    let request = Request::post(path).header("content-type", "application/json").body(arguments.to_owned());
+    let answer = send(address, request.expect("the request is sound")).await;
+    assert_eq!(answer.headers()["content-type"], "application/json");
+    let body = serde_json::from_slice(answer.body()).unwrap_or_else(|error| panic!("{path}: {error}: {answer:?}"));
+    (answer.status().as_u16(), body)
+}
+
+/// Any request over HTTP/1.1.
+pub(crate) async fn send(address: SocketAddr, mut request: Request<String>) -> http::Response<Bytes> {
+    let stream = TcpStream::connect(address).await.expect("the server listens");
+    let (mut sender, connection) = conn::http1::handshake(TokioIo::new(stream)).await.expect("it speaks HTTP");
+    tokio::spawn(connection);
+    request.headers_mut().insert("host", address.to_string().try_into().expect("it is a header"));
+    let (head, body) = sender.send_request(request).await.expect("the server answers").into_parts();
+    http::Response::from_parts(head, body.collect().await.expect("the answer is whole").to_bytes())
+}
+
 /// One request over HTTP/2 with prior knowledge.
 pub(crate) async fn get_http2(address: SocketAddr, path: &str) -> Answer {
     let stream = TcpStream::connect(address).await.expect("the server listens");

@@ -15,6 +15,7 @@ mod drill;
 mod errors;
 mod faults;
 mod files;
+mod functions;
 mod limits;
 mod nodes;
 mod once;

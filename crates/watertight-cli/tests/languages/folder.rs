@@ -10,7 +10,9 @@ use crate::{client::Client, program::Server};
 fn files_become_routes() {
     let folder = tempfile::tempdir().expect("the temporary folder is writable");
     fs::create_dir_all(folder.path().join("api/deep")).expect("it is writable");
-    fs::create_dir_all(folder.path().join("docs")).expect("it is writable");
+    for below in ["docs", "wiki", "api/[id]"] {
+        fs::create_dir_all(folder.path().join(below)).expect("it is writable");
+    }
     let mjs =
         |text: &str| format!("export default {{ fetch: (r) => new Response(`{text} ${{new URL(r.url).pathname}}`) }};");
     for (name, text) in [
@@ -19,6 +21,8 @@ fn files_become_routes() {
         ("_lib.mjs", mjs("lib")),
         ("api/index.lua", "return function(r) return 200, {}, 'api ' .. r.path end".to_owned()),
         ("api/[id].lua", "return function(r) return 200, {}, 'id ' .. r.path end".to_owned()),
+        ("api/[id]/posts.lua", "return function(r) return 200, {}, 'posts ' .. r.path end".to_owned()),
+        ("wiki/[...page].lua", "return function(r) return 200, {}, 'wiki ' .. r.path end".to_owned()),
         ("style.css", "body {}".to_owned()),
         ("numbers.bin", "0123456789".to_owned()),
         ("docs/index.html", "<p>docs".to_owned()),
@@ -34,6 +38,10 @@ fn files_become_routes() {
         ("/api", (200, "api /api")),
         ("/api/", (200, "api /api/")),
         ("/api/7", (200, "id /api/7")),
+        ("/api/7/posts", (200, "posts /api/7/posts")),
+        ("/api/7/photos", (404, "not found\n")),
+        ("/wiki", (200, "wiki /wiki")),
+        ("/wiki/a/b", (200, "wiki /wiki/a/b")),
         ("/style.css", (200, "body {}")),
         ("/docs/", (200, "<p>docs")),
         ("/docs", (301, "it is a folder\n")),
@@ -42,7 +50,7 @@ fn files_become_routes() {
         // Neither what is hidden, nor what runs, nor what lies elsewhere.
         ("/.env", (404, "not found\n")),
         ("/%2eenv", (404, "not found\n")),
-        ("/api/../.env", (200, "id /api/../.env")),
+        ("/api/../.env", (404, "not found\n")),
         ("/docs/%2e%2e/.env", (404, "not found\n")),
         ("/..%2f..%2fetc/passwd", (404, "not found\n")),
     ] {

@@ -5,6 +5,7 @@
 mod battery;
 mod browser;
 mod client;
+mod esm;
 mod folder;
 mod javascript;
 mod legacy;

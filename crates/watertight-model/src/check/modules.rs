@@ -101,7 +101,7 @@ pub(super) fn calls_by_name(component: &ComponentType) -> bool {
 }
 
 /// Whether nothing but values goes in and out.
-fn is_of_values(function: &FunctionType) -> bool {
+pub(super) fn is_of_values(function: &FunctionType) -> bool {
     let other = |shape: &Shape| {
         matches!(
             shape,

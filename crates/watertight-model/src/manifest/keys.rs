@@ -519,7 +519,7 @@ const APP: &[Key] = &[
         name: "route",
         kind: Kind::Text(Form::Route),
         required: true,
-        meaning: "An exact path, or a prefix ending in `/...`. An exact route wins over every prefix, a longer prefix over a shorter one.",
+        meaning: "A path, in which a part in brackets stands for any one part (`/users/[id]`), or a prefix ending in `/...`. Of several that fit, the one that is more exact from the left takes a path.",
         exceeded: "A path that no route covers is answered 404.",
         example: "\"/...\"",
         ..KEY
@@ -529,8 +529,17 @@ const APP: &[Key] = &[
         name: "component",
         kind: Kind::Text(Form::Name),
         required: true,
-        meaning: "The component that handles it: it exports `wasi:http/incoming-handler` (0.2) or `wasi:http/handler` (0.3).",
+        meaning: "The component that handles it: it exports `wasi:http/incoming-handler` (0.2) or `wasi:http/handler` (0.3), or what `exports` names.",
         example: "\"web\"",
+        ..KEY
+    },
+    Key {
+        place: HTTP,
+        name: "exports",
+        kind: Kind::List(Form::Any),
+        meaning: "Interfaces and functions that the component exports, for everybody to call: `POST` to the route, the interface and the function, with an array of arguments in JSON. Without it the component's HTTP handler answers.",
+        exceeded: "What is not named cannot be called: it is answered 404.",
+        example: "[\"press:markdown/render\"]",
         ..KEY
     },
     Key {

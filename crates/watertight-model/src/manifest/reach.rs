@@ -215,6 +215,15 @@ pub(super) fn route(text: &str) -> Result<String, Flaw> {
         );
     }
     let parts: Vec<&str> = rest.split('/').collect();
+    let named =
+        |name: &str| !name.is_empty() && name.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_'));
+    let bracketed = |part: &str| part.strip_prefix('[').and_then(|part| part.strip_suffix(']')).is_some_and(named);
+    if let Some(part) = parts.iter().find(|part| part.contains(['[', ']']) && !bracketed(part)) {
+        return flaw(
+            format!("`{text}` has `{part}`, which is not a whole part in brackets"),
+            "one that stands for any part is written \"/users/[id]\"; all the rest, \"/docs/...\"",
+        );
+    }
     let (last, before) = parts.split_last().expect("splitting yields at least one part");
     if before.iter().any(|part| part.contains("...")) || (last.contains("...") && *last != "...") {
         return flaw(
@@ -339,12 +348,13 @@ mod tests {
 
     #[test]
     fn routes_are_paths_or_prefixes() {
-        for text in ["/", "/...", "/api/...", "/a/b", "/a/", "/%20"] {
+        for text in ["/", "/...", "/api/...", "/a/b", "/a/", "/%20", "/users/[id]", "/[a]/b/[c-d]/..."] {
             assert_eq!(route(text), Ok(text.to_owned()));
         }
-        for text in
-            ["", "a", "...", "/a...", "/.../a", "/a?x", "/a#x", "/a b", "/*", "/a/*", "//", "/a//b", "/../a", "/é"]
-        {
+        for text in [
+            "", "a", "...", "/a...", "/.../a", "/a?x", "/a#x", "/a b", "/*", "/a/*", "//", "/a//b", "/../a", "/é",
+            "/[]", "/a[b]", "/[a", "/[...a]", "/[[a]]",
+        ] {
             assert!(route(text).is_err(), "{text}");
         }
     }

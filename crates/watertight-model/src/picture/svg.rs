@@ -147,9 +147,10 @@ impl<'a> Picture<'a> {
                 "<rect class=\"route\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{:.1}\" rx=\"17\"/>",
                 at.height
             )?;
-            let handler = match trigger.handler {
-                HttpHandler::P2 => "wasi:http 0.2",
-                HttpHandler::P3 => "wasi:http 0.3",
+            let handler = match trigger.handler() {
+                Some(HttpHandler::P2) => "wasi:http 0.2",
+                Some(HttpHandler::P3) => "wasi:http 0.3",
+                None => "functions as JSON",
             };
             let route = escaped(&cut(&trigger.route, LABEL_MAX));
             let middle = x + width / 2.0;

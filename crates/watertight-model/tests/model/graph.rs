@@ -5,7 +5,7 @@ use watertight_model::{
     problem::Code,
 };
 
-use crate::apps::{check, sound};
+use crate::apps::{self, check, rendered, sound};
 
 /// `importer -import-> exporter -export-> ` of every edge.
 fn edges(app: &App) -> Vec<String> {
@@ -133,9 +133,9 @@ fn both_generations_of_http_handlers_are_found() {
         sound(&manifest, &[("web", world)])
     };
     let p2 = routed("export wasi:http/incoming-handler@0.2.12;");
-    assert_eq!((p2.http[0].handler, p2.components[0].asynchronous), (HttpHandler::P2, false));
+    assert_eq!((p2.http[0].handler(), p2.components[0].asynchronous), (Some(HttpHandler::P2), false));
     let p3 = routed("export wasi:http/handler@0.3.0;");
-    assert_eq!((p3.http[0].handler, p3.components[0].asynchronous), (HttpHandler::P3, true));
+    assert_eq!((p3.http[0].handler(), p3.components[0].asynchronous), (Some(HttpHandler::P3), true));
 }
 
 #[test]
@@ -258,4 +258,51 @@ fn fused_components_leave_their_edges_to_the_cells_they_are_in() {
         web.fused_edges.iter().map(|edge| (app.component(edge.importer).name.as_str(), edge.import.as_str())).collect();
     assert_eq!(wiring, [("outer", "inner"), ("web", "outer")]);
     assert!(web.asynchronous, "an async part makes the whole cell async");
+}
+
+#[test]
+fn a_route_calls_the_functions_that_it_names() {
+    let route = |route: &str, exports: &str| {
+        format!(
+            "[app]\nname = \"press\"\n[component.markdown]\nsource = \"markdown.wasm\"\n\
+             [[trigger.http]]\nroute = \"{route}\"\ncomponent = \"markdown\"\nexports = {exports}\n"
+        )
+    };
+    let components = &[("markdown", "export press:text/markdown@0.1.0; export greet: func(name: string) -> string;")];
+    let app = sound(&route("/rpc/...", "[\"press:text/markdown\", \"greet\"]"), components);
+    assert_eq!(app.http[0].handler(), None);
+    let calls: Vec<_> = app.http[0].calls().into_iter().map(|(paths, _, f)| (paths, f.parameters.join(" "))).collect();
+    let paths = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect::<Vec<_>>();
+    assert_eq!(
+        calls,
+        [
+            (paths(&["press:text/markdown@0.1.0/render", "press:text/markdown/render"]), "text how".to_owned()),
+            (paths(&["press:text/markdown@0.1.0/parse", "press:text/markdown/parse"]), "text".to_owned()),
+            (paths(&["press:text/markdown@0.1.0/check", "press:text/markdown/check"]), "text".to_owned()),
+            (paths(&["press:text/markdown@0.1.0/words", "press:text/markdown/words"]), "text".to_owned()),
+            (paths(&["greet"]), "name".to_owned()),
+        ]
+    );
+    for (place, exports, said) in [
+        ("/rpc", "[\"greet\"]", "functions are called below a route, and `/rpc` is one path"),
+        ("/rpc/...", "[]", "`exports` names nothing that could be called"),
+        ("/rpc/...", "[\"gret\"]", "`markdown` exports no `gret`"),
+        ("/rpc/...", "[\"gret\"]", "did you mean `greet`?"),
+        ("/rpc/...", "[\"press:text/words\"]", "it exports `press:text/markdown@0.1.0` and `greet`"),
+        ("/rpc/...", "[\"wasi:http/incoming-handler\"]", "interfaces of WASI are for the host"),
+        ("/rpc/...", "[\"greet\", \"greet\"]", "`greet` is listed twice"),
+        ("/rpc/...", "[\"press:text/markdown\", \"press:text/markdown@0.1.0\"]", "is listed twice"),
+    ] {
+        let problems = rendered(&apps::check(&route(place, exports), components).1);
+        assert!(problems.contains(said), "{exports}: {problems}");
+    }
+}
+
+#[test]
+fn functions_with_handles_are_not_called_by_a_route() {
+    let route = "[app]\nname = \"app\"\n[component.web]\nsource = \"web.wasm\"\n[[trigger.http]]\nroute = \"/rpc/...\"\n\
+                 component = \"web\"\nexports = [\"test:things/counters\"]\n";
+    let wit = "export test:things/counters;";
+    let problems = rendered(&apps::check(route, &[("web", wit)]).1);
+    assert!(problems.contains("handles or streams, which JSON cannot hold"), "{problems}");
 }

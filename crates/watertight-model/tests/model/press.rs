@@ -64,7 +64,7 @@ fn the_example_of_the_documentation_becomes_an_app() {
     assert_eq!(web.grants.dirs[0].guest, "/content");
     assert!(web.grants.stdio);
     assert_eq!((web.budget.memory, web.budget.cpu), (ByteSize::mib(64), Duration::from_millis(200)));
-    assert_eq!(app.http[0].handler, HttpHandler::P2);
+    assert_eq!(app.http[0].handler(), Some(HttpHandler::P2));
     assert_eq!(app.component(app.http[0].component).name, "web");
 
     let edges: Vec<_> = app.edges_from(web.id).map(|edge| (edge.import.as_str(), edge.deadline)).collect();

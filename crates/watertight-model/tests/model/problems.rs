@@ -377,6 +377,19 @@ const CASES: &[Case] = &[
         &[("web", "export wasi:cli/run@0.2.12;"), ("cmd", "(module (func (export \"_start\")))")],
     ),
     (
+        "routes_that_call_what_there_is_not",
+        web!(
+            "[component.things]\nsource = \"things.wasm\"\n\
+             [[trigger.http]]\nroute = \"/a\"\ncomponent = \"web\"\nexports = [\"press:text/markdwn\", \"wasi:cli/run\"]\n\
+             [[trigger.http]]\nroute = \"/b/...\"\ncomponent = \"web\"\nexports = []\n\
+             [[trigger.http]]\nroute = \"/c/...\"\ncomponent = \"things\"\nexports = [\"test:things/counters\", \"nothing\"]\n"
+        ),
+        &[
+            ("web", "export press:text/markdown@0.1.0; export wasi:cli/run@0.2.12;"),
+            ("things", "export test:things/counters;"),
+        ],
+    ),
+    (
         "lifetimes_too_short",
         "[app]\nname = \"t\"\n[component.counters]\nsource = \"a\"\nlifetime = \"call\"\n[component.streams]\nsource = \"b\"\nlifetime = \"call\"\n",
         &[("counters", "export test:things/counters;"), ("streams", "export lines: async func() -> stream<u8>;")],

@@ -1,6 +1,8 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "Wasmtime's types, which grow with the component model")]
 //! Values of a call as CBOR, in both directions: what a caller that calls by name gives and gets.
 //!
+//! Callers from outside write and get JSON ([`watertight_model::json`]), which becomes CBOR on its way in.
+//!
 //! | WIT | CBOR |
 //! |---|---|
 //! | `bool`, `string`, floats, whole numbers | the same; `u64` and `s64` always in eight bytes, so that languages can tell them |
@@ -22,7 +24,10 @@
 //! bounds, whatever the CBOR looks like; and a frame of a guest's is as large as its memory lets it be.
 
 use wasmtime::component::__internal::{ComponentTypes, InterfaceType};
-use watertight_model::cbor::{Broken, Item, Reader, TooLong, Writer};
+use watertight_model::{
+    cbor::{self, Broken, Item, Notation, Reader, TooLong},
+    json,
+};
 
 use super::{
     frame::{Frame, FrameFull},
@@ -31,9 +36,6 @@ use super::{
 
 /// The tag of a string of a language that has one type for text and bytes.
 const STRING: u64 = 30_580;
-
-/// The tag of a map that is no record.
-const MAP: u64 = 259;
 
 /// Letters of what was given that a message shows.
 const MAX_SHOWN: usize = 40;
@@ -112,6 +114,15 @@ impl From<Problem> for Refused {
     }
 }
 
+/// Who wrote the arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Author {
+    /// A script, in CBOR.
+    Script,
+    /// Somebody outside, in JSON: strings stand for what JSON has no way to write.
+    Json,
+}
+
 /// What a function returned, for a caller that calls by name.
 #[derive(Debug)]
 pub(super) enum Returned {
@@ -123,11 +134,17 @@ pub(super) enum Returned {
 
 impl FunctionTypes {
     /// The frame of these arguments, of a guest that has so much memory. `names` are those of the parameters.
-    pub(super) fn arguments(&self, cbor: &[u8], names: &[String], memory: usize) -> Result<Frame, Refused> {
+    pub(super) fn arguments(
+        &self,
+        cbor: &[u8],
+        names: &[String],
+        memory: usize,
+        author: Author,
+    ) -> Result<Frame, Refused> {
         let fields = fields(&self.types, self.parameters).unwrap_or_default();
         let size = self.types.canonical_abi(&self.parameters).size32 as usize;
         let mut reader =
-            Arguments { types: &self.types, input: Reader::new(cbor), frame: Frame::of_guest(size, memory) };
+            Arguments { types: &self.types, input: Reader::new(cbor), frame: Frame::of_guest(size, memory), author };
         let Item::Array(given) = reader.input.item()? else { return Err(Refused::NoArray) };
         // Trailing options may be left out.
         let optional = |index: usize| matches!(fields[index].ty, InterfaceType::Option(_));
@@ -146,7 +163,16 @@ impl FunctionTypes {
 
     /// What is in the frame of a function's results, in at most `limit` bytes; none where the frame is not one of them.
     pub(super) fn returned(&self, frame: &[u8], limit: usize) -> Result<Option<Returned>, TooLong> {
-        let mut writer = Results { types: &self.types, frame, out: Writer::new(limit) };
+        self.returned_as(frame, cbor::Writer::new(limit))
+    }
+
+    /// The same in JSON.
+    pub(super) fn returned_json(&self, frame: &[u8], limit: usize) -> Result<Option<Returned>, TooLong> {
+        self.returned_as(frame, json::Writer::new(limit))
+    }
+
+    fn returned_as(&self, frame: &[u8], out: impl Notation) -> Result<Option<Returned>, TooLong> {
+        let mut writer = Results { types: &self.types, frame, out };
         let Some(field) = fields(&self.types, self.results).unwrap_or_default().into_iter().next() else {
             writer.out.null();
             return Ok(Some(Returned::Value(writer.out.finish()?)));
@@ -172,7 +198,7 @@ impl FunctionTypes {
 
     /// The text of an error, for a message: a string as it is.
     fn error_text(&self, ty: Option<InterfaceType>, frame: &[u8], at: usize) -> String {
-        let view = Results { types: &self.types, frame, out: Writer::new(0) };
+        let view = Results { types: &self.types, frame, out: cbor::Writer::new(0) };
         match ty {
             None => String::new(),
             Some(InterfaceType::String) => view.string(at).unwrap_or_default().to_owned(),
@@ -186,6 +212,7 @@ struct Arguments<'a> {
     types: &'a ComponentTypes,
     input: Reader<'a>,
     frame: Frame,
+    author: Author,
 }
 
 impl<'a> Arguments<'a> {
@@ -328,6 +355,9 @@ impl<'a> Arguments<'a> {
         let number = match item {
             Item::Unsigned(number) => i128::from(number),
             Item::Negative(number) => -1 - i128::from(number),
+            Item::Text(digits) if width == 8 && self.author == Author::Json && is_number(digits) => {
+                digits.parse().map_err(|_| unwanted(wanted, item))?
+            }
             // Some languages have one type for all numbers.
             #[expect(clippy::cast_possible_truncation, reason = "it is whole, and within 2^64")]
             Item::Float(number) if number.fract() == 0.0 && number.abs() <= 18_446_744_073_709_551_616.0 => {
@@ -349,6 +379,9 @@ impl<'a> Arguments<'a> {
             Item::Unsigned(number) => Ok(number as f64),
             #[expect(clippy::cast_precision_loss, reason = "the nearest number is what people mean")]
             Item::Negative(number) => Ok(-1.0 - number as f64),
+            Item::Text("NaN") if self.author == Author::Json => Ok(f64::NAN),
+            Item::Text("Infinity") if self.author == Author::Json => Ok(f64::INFINITY),
+            Item::Text("-Infinity") if self.author == Author::Json => Ok(f64::NEG_INFINITY),
             other => Err(unwanted(wanted, other)),
         }
     }
@@ -374,6 +407,12 @@ impl<'a> Arguments<'a> {
         let count = match (item, element) {
             (Item::Bytes(bytes), InterfaceType::U8) => {
                 let start = self.frame.append(1, bytes)?;
+                self.range(at, start, bytes.len());
+                return Ok(());
+            }
+            (Item::Text(text), InterfaceType::U8) if self.author == Author::Json => {
+                let bytes = json::decode(text).ok_or_else(|| unwanted("bytes in base64", item))?;
+                let start = self.frame.append(1, &bytes)?;
                 self.range(at, start, bytes.len());
                 return Ok(());
             }
@@ -553,6 +592,12 @@ fn skip_tags<'a>(input: &mut Reader<'a>) -> Result<Item<'a>, Broken> {
     }
 }
 
+/// Whether a text is a whole number as people write it.
+fn is_number(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    (1..=20).contains(&digits.len()) && digits.bytes().all(|digit| digit.is_ascii_digit())
+}
+
 /// Whether null stands for some value of this type already.
 fn has_null(ty: InterfaceType) -> bool {
     matches!(ty, InterfaceType::Option(_))
@@ -622,14 +667,14 @@ fn listed<'n>(names: impl Iterator<Item = &'n str>) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
-/// A frame being written as CBOR. Nothing is written of what cannot be a value.
-struct Results<'a> {
+/// A frame being written as values. Nothing is written of what cannot be a value.
+struct Results<'a, W> {
     types: &'a ComponentTypes,
     frame: &'a [u8],
-    out: Writer,
+    out: W,
 }
 
-impl Results<'_> {
+impl<W: Notation> Results<'_, W> {
     /// Whether it is an error, and the payload with its place: of a result, else the value itself.
     fn outcome(&self, ty: InterfaceType, at: usize) -> Option<(bool, Option<InterfaceType>, usize)> {
         let InterfaceType::Result(_) = ty else { return Some((false, Some(ty), at)) };
@@ -709,8 +754,7 @@ impl Results<'_> {
             InterfaceType::Map(map) => {
                 let map = &self.types[map];
                 let (start, count) = self.range(at)?;
-                self.out.tag(MAP);
-                self.out.map(count);
+                self.out.pairs(count);
                 for index in 0..count {
                     let entry = index.checked_mul(map.entry_abi.size32 as usize)?.checked_add(start)?;
                     self.value(map.key, entry)?;
@@ -719,7 +763,7 @@ impl Results<'_> {
             }
             InterfaceType::Record(_) => {
                 let parts = fields(self.types, ty)?;
-                self.out.map(parts.len());
+                self.out.record(parts.len());
                 for part in parts {
                     self.out.text(part.name?);
                     self.value(part.ty, at.checked_add(part.at)?)?;
@@ -757,7 +801,7 @@ impl Results<'_> {
             InterfaceType::Option(_) | InterfaceType::Variant(_) | InterfaceType::Result(_) => {
                 let cases = Cases::of(self.types, ty)?;
                 let (name, payload) = Cases::case(self.types, ty, self.number(at, cases.width)?)?;
-                self.out.map(if payload.is_some() { 2 } else { 1 });
+                self.out.record(if payload.is_some() { 2 } else { 1 });
                 self.out.text("tag");
                 self.out.text(name);
                 if let Some(payload) = payload {

@@ -12,7 +12,13 @@ use wasmtime::{
 };
 use watertight_model::failure::{CallError, FailureKind};
 
-use super::{EdgeFunction, Frame, cbor::Returned, frame::MAX_FRAME_BYTES, handles::StoreAccess, types::FunctionTypes};
+use super::{
+    EdgeFunction, Frame,
+    cbor::{Author, Returned},
+    frame::MAX_FRAME_BYTES,
+    handles::StoreAccess,
+    types::FunctionTypes,
+};
 use crate::{
     airlock::Seen,
     failure::{self, DependencyFailed},
@@ -77,7 +83,8 @@ pub(super) fn define<T: CellData>(place: &mut LinkerInstance<'_, T>, modules: Mo
                     Ok(found) => found,
                     Err(message) => return Ok((Err(CallFailed::mistake(message)),)),
                 };
-                let frame = found.types.arguments(arguments.as_le_slice(&caller), &found.parameters, modules.memory);
+                let arguments = arguments.as_le_slice(&caller);
+                let frame = found.types.arguments(arguments, &found.parameters, modules.memory, Author::Script);
                 let frame = match frame {
                     Ok(frame) => frame,
                     Err(refused) => return Ok((Err(CallFailed::mistake(format!("{}: {refused}", found.name))),)),

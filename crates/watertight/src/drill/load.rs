@@ -70,7 +70,9 @@ impl Load {
 /// A `GET` for each route of an app: for who does not say what to ask for.
 #[must_use]
 pub fn default_loads(app: &App) -> Vec<Load> {
-    let paths = app.http.iter().map(|trigger| trigger.route.strip_suffix("...").unwrap_or(&trigger.route));
+    // A route that calls functions has no page to ask for.
+    let pages = app.http.iter().filter(|trigger| trigger.handler().is_some());
+    let paths = pages.map(|trigger| trigger.route.strip_suffix("...").unwrap_or(&trigger.route));
     let loads = paths.filter_map(|path| Some(Load { method: Method::GET, path: PathAndQuery::try_from(path).ok()? }));
     loads.collect()
 }

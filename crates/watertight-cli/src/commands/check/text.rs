@@ -29,6 +29,11 @@ pub(super) fn lay_out(report: &Report, pools: &[PoolPlan]) -> String {
         for route in &report.routes {
             let limit = route.limit.map(limit).unwrap_or_default();
             let _ = writeln!(out, "  {:width$}  {}{limit}", route.route, route.component);
+            let prefix = route.route.trim_end_matches("...");
+            for export in &route.exports {
+                let (path, (_, line)) = (&export.path, export.signature.split_once(": ").unwrap_or_default());
+                let _ = writeln!(out, "    POST {prefix}{path}: {line}");
+            }
         }
     }
     if let Some(supervision) = &report.supervision {

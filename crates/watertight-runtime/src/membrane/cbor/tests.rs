@@ -12,7 +12,7 @@ const MEMORY: usize = 1 << 20;
 
 /// The value in a frame of results, as one argument.
 fn as_argument(types: &FunctionTypes, frame: &[u8], limit: usize) -> Option<Vec<u8>> {
-    let mut writer = Results { types: &types.types, frame, out: Writer::new(limit) };
+    let mut writer = Results { types: &types.types, frame, out: cbor::Writer::new(limit) };
     writer.out.array(1);
     let field = fields(&types.types, types.results)?.into_iter().next()?;
     writer.value(field.ty, field.at)?;
@@ -20,7 +20,7 @@ fn as_argument(types: &FunctionTypes, frame: &[u8], limit: usize) -> Option<Vec<
 }
 
 fn read(types: &FunctionTypes, cbor: &[u8]) -> Result<Frame, Refused> {
-    types.arguments(cbor, &["x".to_owned()], MEMORY)
+    types.arguments(cbor, &["x".to_owned()], MEMORY, Author::Script)
 }
 
 proptest! {
@@ -37,6 +37,43 @@ proptest! {
         }
         for cut in 0..cbor.len() {
             prop_assert!(read(&types, &cbor[..cut]).is_err());
+        }
+    }
+
+    #[test]
+    fn any_value_is_read_as_it_was_written_in_json((types, val, value) in any_case()) {
+        let frame = Template::new(Some(&value), &types).expect("it fits").fill("");
+        let mut writer = Results { types: &types.types, frame: &frame.bytes, out: json::Writer::new(MEMORY) };
+        writer.out.array(1);
+        let field = fields(&types.types, types.results).expect("a tuple").into_iter().next().expect("of one");
+        writer.value(field.ty, field.at).expect("it is a value");
+        let json = writer.out.finish().expect("it is short");
+        let parsed: Result<serde::de::IgnoredAny, _> = serde_json::from_slice(&json);
+        prop_assert!(parsed.is_ok(), "{}", String::from_utf8_lossy(&json));
+        let cbor = json::to_cbor(&json, MEMORY).expect("it is JSON");
+        let again = types.arguments(&cbor, &["x".to_owned()], MEMORY, Author::Json).expect("it was written from a value");
+        let text = types.parameters_text(&again.bytes, again.bytes.len(), usize::MAX);
+        prop_assert_eq!(text, format!("({})", wasm_wave::to_string(&val).expect("it has a text")));
+    }
+
+    #[test]
+    fn what_is_read_of_hostile_json_is_a_value(
+        (types, _, value) in any_case(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), prop_oneof![prop::sample::select(b"[]{}\",:0\\nt".to_vec()), any::<u8>()]), 0..4),
+    ) {
+        let frame = Template::new(Some(&value), &types).expect("it fits").fill("");
+        let mut json = match types.returned_json(&frame.bytes, MEMORY) {
+            Ok(Some(Returned::Value(json) | Returned::Error { value: json, .. })) => [b"[", &json[..], b"]"].concat(),
+            other => panic!("{other:?}"),
+        };
+        for (place, byte) in changes {
+            let place = place.index(json.len());
+            json[place] = byte;
+        }
+        let Ok(cbor) = json::to_cbor(&json, MEMORY) else { return Ok(()) };
+        if let Ok(frame) = types.arguments(&cbor, &["x".to_owned()], MEMORY, Author::Json) {
+            let text = types.parameters_text(&frame.bytes, frame.bytes.len(), usize::MAX);
+            prop_assert!(!text.contains("<malformed>"), "{}", text);
         }
     }
 
@@ -74,8 +111,8 @@ proptest! {
 }
 
 /// The function that takes a value of this kind, by the place of its type in the tests of `text`.
-fn refused(index: usize, write: impl FnOnce(&mut Writer)) -> String {
-    let mut out = Writer::new(MEMORY);
+fn refused(index: usize, write: impl FnOnce(&mut cbor::Writer)) -> String {
+    let mut out = cbor::Writer::new(MEMORY);
     write(&mut out);
     let cbor = out.finish().expect("it is short");
     read(&functions()[index].0, &cbor).expect_err("it is refused").to_string()
@@ -83,7 +120,7 @@ fn refused(index: usize, write: impl FnOnce(&mut Writer)) -> String {
 
 #[test]
 fn a_refusal_names_the_place_what_is_wanted_and_what_was_given() {
-    let plain = |out: &mut Writer, a: u64| {
+    let plain = |out: &mut cbor::Writer, a: u64| {
         out.map(5);
         for name in ["e", "d", "c", "b"] {
             out.text(name);
@@ -114,7 +151,7 @@ fn a_refusal_names_the_place_what_is_wanted_and_what_was_given() {
     });
     assert_eq!(choice, "`x.val` is to be text, and is the number 3");
     assert_eq!(refused(0, |out| out.array(0)), "it takes one argument (`x`), and 0 were given");
-    assert_eq!(refused(0, Writer::null), "the arguments are not one array");
+    assert_eq!(refused(0, cbor::Writer::null), "the arguments are not one array");
     assert_eq!(
         refused(3, |out| {
             out.array(1);
@@ -142,7 +179,7 @@ fn names_are_taken_as_every_language_writes_them() {
 #[test]
 fn a_frame_is_no_larger_than_its_guest_lets_it_be() {
     let (types, _) = &functions()[10];
-    let mut out = Writer::new(usize::MAX);
+    let mut out = cbor::Writer::new(usize::MAX);
     out.array(1);
     out.array(3 << 20);
     let mut cbor = out.finish().expect("it is short");
