@@ -7,9 +7,11 @@ use std::{
 };
 
 use watertight_model::manifest::{Maker, Recipe};
+use wit_bindgen_core::WorldGenerator as _;
 
 use crate::{
     cancel::Cancel,
+    declarations,
     make::{BuildError, Job, Workshop, run},
     recipe::Kit,
     wit,
@@ -42,8 +44,22 @@ impl Workshop {
         let scratch = tempfile::Builder::new().prefix(".watertight-").tempdir_in(&job.folder).map_err(writing)?;
         let fresh = scratch.path().join(FOLDER);
         match recipe {
-            Recipe::Rust => return Ok(Bindings::None("wit_bindgen::generate! makes them as it compiles")),
-            Recipe::Js => return Ok(Bindings::None("its imports and exports are as docs/projects.md has them")),
+            Recipe::Rust => {
+                let mut found = found;
+                let mut files = wit_bindgen_core::Files::default();
+                let options = wit_bindgen_rust::Opts { format: true, generate_all: true, ..Default::default() };
+                let made = options.build().generate(&mut found.resolve, found.world, &mut files);
+                made.map_err(|error| BuildError::Wit(format!("{error:#}")))?;
+                fs::create_dir_all(&fresh).map_err(writing)?;
+                for (name, content) in files.iter() {
+                    fs::write(fresh.join(name), content).map_err(writing)?;
+                }
+            }
+            Recipe::Js => {
+                fs::create_dir_all(&fresh).map_err(writing)?;
+                let declared = declarations::of_world(&found.resolve, found.world);
+                fs::write(fresh.join(format!("{}.d.ts", found.name)), declared).map_err(writing)?;
+            }
             Recipe::C => {
                 fs::create_dir_all(&fresh).map_err(writing)?;
                 for (name, content) in crate::recipe::c_bindings(found)?.iter() {

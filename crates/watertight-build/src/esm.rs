@@ -7,7 +7,7 @@ mod names;
 mod types;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     fmt::Write as _,
     fs, io,
     path::{Path, PathBuf},
@@ -19,9 +19,10 @@ use wit_parser::{
     Docs, Function, InterfaceId, Resolve, Type, TypeDefKind, TypeId, TypeOwner, WorldId, WorldItem, WorldKey,
 };
 
-use self::{
-    names::{camel, parameter, pascal, shortest},
-    types::{Types, comment},
+use self::names::shortest;
+pub(crate) use self::{
+    names::{camel, parameter, pascal},
+    types::{Dialect, Types, comment},
 };
 use crate::wit;
 
@@ -74,9 +75,8 @@ pub fn esm(
 ) -> Result<Module, EsmError> {
     let mut components: BTreeMap<ComponentId, Component> = BTreeMap::new();
     for trigger in app.http.iter().filter(|trigger| !trigger.functions().is_empty()) {
-        if !components.contains_key(&trigger.component) {
-            let read = component(app, trigger.component, sources, wit.get(&trigger.component))?;
-            components.insert(trigger.component, read);
+        if let Entry::Vacant(new) = components.entry(trigger.component) {
+            new.insert(component(app, trigger.component, sources, wit.get(&trigger.component))?);
         }
     }
     if components.is_empty() {
@@ -119,12 +119,12 @@ pub fn write_module(module: &Module, folder: &Path) -> Result<(), EsmError> {
 }
 
 /// A component, as far as its types go.
-struct Component {
-    resolve: Resolve,
-    world: WorldId,
+pub(crate) struct Component {
+    pub(crate) resolve: Resolve,
+    pub(crate) world: WorldId,
 }
 
-fn component(
+pub(crate) fn component(
     app: &App,
     id: ComponentId,
     sources: &Sources,
@@ -201,7 +201,8 @@ fn said(ours: &mut Docs, theirs: Option<&Docs>) {
 
 /// Something that everybody could be let call.
 fn could(app: &App, sources: &Sources) -> Option<(String, String)> {
-    app.components.iter().find_map(|component| {
+    // A script's component is the runtime that runs it.
+    app.components.iter().filter(|component| component.script.is_none()).find_map(|component| {
         let DecodedWasm::Component(resolve, world) = wit_component::decode(sources.get(&component.id)?).ok()? else {
             return None;
         };
@@ -324,7 +325,7 @@ impl<'a> Writer<'a> {
         let mut all = Vec::new();
         for (id, component) in self.components {
             let mut found = Vec::new();
-            let types = Types { resolve: &component.resolve, spaces: &|_| String::new() };
+            let types = Types { resolve: &component.resolve, spaces: &|_| String::new(), dialect: Dialect::Script };
             for group in self.groups.iter().filter(|group| group.trigger.component == *id) {
                 for function in group.functions() {
                     let mentioned = function.params.iter().map(|param| &param.ty).chain(&function.result);
@@ -341,7 +342,7 @@ impl<'a> Writer<'a> {
         let (mut js, mut ts) = (String::new(), String::new());
         for (component, id) in &needed {
             let (space, resolve) = (self.space(*component), &self.components[component].resolve);
-            let types = Types { resolve, spaces: &space };
+            let types = Types { resolve, spaces: &space, dialect: Dialect::Script };
             if let (Some(name), Some(codec)) = (types.constant(*id), types.written(&resolve.types[*id])) {
                 let _ = writeln!(js, "const {name} = {codec};");
             }
@@ -359,11 +360,11 @@ impl<'a> Writer<'a> {
         }
         for (owner, name) in self.spaces.iter().map(|(owner, name)| (*owner, Some(name))).chain(self.worlds()) {
             let space = self.space(owner.0);
-            let types = Types { resolve: &self.components[&owner.0].resolve, spaces: &space };
+            let types = Types { resolve: &self.components[&owner.0].resolve, spaces: &space, dialect: Dialect::Script };
             let mut declared = String::new();
             for (_, id) in needed.iter().filter(|(component, _)| *component == owner.0) {
                 if types.resolve.types[*id].owner == owner.1 {
-                    types.declaration(*id, &mut declared);
+                    types.declaration(*id, if name.is_some() { "  " } else { "" }, &mut declared);
                 }
             }
             if !declared.is_empty() {
@@ -415,17 +416,7 @@ impl<'a> Writer<'a> {
     /// A function in TypeScript.
     fn signature(&self, group: &Group<'_>, function: &Function, out: &mut String) {
         let space = self.space(group.trigger.component);
-        let types = Types { resolve: &group.component.resolve, spaces: &space };
-        let last = function.params.iter().rposition(|param| !types.is_option(&param.ty));
-        let params: Vec<_> = function
-            .params
-            .iter()
-            .enumerate()
-            .map(|(index, param)| {
-                let left_out = if last.is_none_or(|last| index > last) { "?" } else { "" };
-                format!("{}{left_out}: {}", parameter(&param.name), types.script(&param.ty))
-            })
-            .collect();
+        let types = Types { resolve: &group.component.resolve, spaces: &space, dialect: Dialect::Script };
         let (result, error) = outcome(&types, function);
         let throws = error.map(|error| match error {
             Some(error) => {
@@ -435,13 +426,14 @@ impl<'a> Writer<'a> {
         });
         comment(&function.docs, throws.as_slice(), "  ", out);
         let result = result.map_or_else(|| "void".to_owned(), |ty| types.script(&ty));
-        let _ = writeln!(out, "  {}({}): Promise<{result}>;", camel(&function.name), params.join(", "));
+        let _ =
+            writeln!(out, "  {}({}): Promise<{result}>;", camel(&function.name), types.parameters(&function.params));
     }
 
     /// A function in JavaScript.
     fn call(&self, group: &Group<'_>, function: &Function, inside: &str, out: &mut String) {
         let space = self.space(group.trigger.component);
-        let types = Types { resolve: &group.component.resolve, spaces: &space };
+        let types = Types { resolve: &group.component.resolve, spaces: &space, dialect: Dialect::Script };
         let names: Vec<_> = function.params.iter().map(|param| parameter(&param.name)).collect();
         let or_null = |codec: Option<String>| codec.unwrap_or_else(|| "null".to_owned());
         let mut codecs: Vec<_> = function.params.iter().map(|param| or_null(types.codec(&param.ty))).collect();
@@ -483,7 +475,7 @@ impl Group<'_> {
 }
 
 /// What a function returns when it goes well, and, if it says whether it did, its error.
-fn outcome(types: &Types<'_>, function: &Function) -> (Option<Type>, Option<Option<Type>>) {
+pub(crate) fn outcome(types: &Types<'_>, function: &Function) -> (Option<Type>, Option<Option<Type>>) {
     match function.result.as_ref().and_then(|ty| types.outcome(ty)) {
         Some((ok, error)) => (ok, Some(error)),
         None => (function.result, None),

@@ -9,6 +9,7 @@
 mod add;
 mod bindings;
 mod cancel;
+mod declarations;
 mod encode;
 mod esm;
 mod fingerprint;
@@ -24,6 +25,7 @@ pub use self::{
     add::{AddError, Added, Place, add},
     bindings::Bindings,
     cancel::Cancel,
+    declarations::script_declarations,
     esm::{EsmError, Module, esm, write_module},
     fingerprint::InputError,
     make::{BuildError, Job, Made, Outcome, Watch, Workshop},

@@ -107,9 +107,13 @@ pub struct Project {
 pub enum ProjectError {
     /// No name for an app.
     #[error(
-        "`{0}` cannot name a project: a name is at most {NAME_MAX} lower-case letters, digits, `-` and `_`, and begins with a letter"
+        "`{name}` cannot name a project: a name is at most {NAME_MAX} lower-case letters, digits, `-` and `_`, and begins with a letter{}",
+        instead(name)
     )]
-    BadName(String),
+    BadName {
+        /// It.
+        name: String,
+    },
     /// A word with another meaning.
     #[error("`{0}` cannot name a project: it is a word of WIT or of the language")]
     Reserved(String),
@@ -124,7 +128,7 @@ pub enum ProjectError {
     )]
     NoLibrary(Language),
     /// Something is there.
-    #[error("{} is there already: choose another name; nothing was changed", .0.display())]
+    #[error("there is a `{}` already: choose another name; nothing was changed", .0.display())]
     Exists(PathBuf),
     /// Nothing is there that could hold it.
     #[error("there is no folder {}: create it first", .0.display())]
@@ -137,6 +141,18 @@ pub enum ProjectError {
         /// Why.
         error: io::Error,
     },
+}
+
+/// A name like this one that would do.
+fn instead(name: &str) -> String {
+    let plain = |letter: char| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '-' };
+    let name: String = name.chars().map(plain).collect();
+    match name.trim_matches(|letter: char| !letter.is_ascii_lowercase() && !letter.is_ascii_digit()) {
+        name if name.starts_with(|first: char| first.is_ascii_lowercase()) && name.len() <= NAME_MAX => {
+            format!(": `{name}` would do")
+        }
+        _ => String::new(),
+    }
 }
 
 /// A file of a template.
@@ -366,7 +382,7 @@ impl Project {
         let part = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
         let fits = name.starts_with(|first: char| first.is_ascii_lowercase()) && name.bytes().all(part);
         if !fits || name.len() > NAME_MAX {
-            return Err(ProjectError::BadName(name));
+            return Err(ProjectError::BadName { name });
         }
         let missing =
             || if language.is_script() { ProjectError::NoLibrary(language) } else { ProjectError::NoTemplate };
@@ -536,7 +552,7 @@ mod tests {
         let place = tempfile::tempdir().expect("there is room");
         let project = |name: &str| Project::new(&place.path().join(name), Language::C, ProjectKind::Library);
         for bad in ["9lives", "Upper", "ä", "with space", "-x", &"x".repeat(64)] {
-            assert!(matches!(project(bad), Err(ProjectError::BadName(_))), "{bad}");
+            assert!(matches!(project(bad), Err(ProjectError::BadName { .. })), "{bad}");
         }
         assert!(matches!(project("interface"), Err(ProjectError::Reserved(_))));
         fs::write(place.path().join("taken"), "mine").expect("there is room");

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `bool`, `string`, whole numbers of up to 32 bits | the same |
 //! | `u64`, `s64` | a string of digits, since JavaScript's numbers end at 2^53; numbers are taken too |
-//! | `f32`, `f64` | a number, or `"NaN"`, `"Infinity"`, `"-Infinity"` |
+//! | `f32`, `f64` | a number, or `"NaN"`, `"Infinity"`, `"-Infinity"`; `"-0"` is taken too |
 //! | `char` | a string of one letter |
 //! | `list<u8>` | a string in base64; an array of numbers is taken too |
 //! | other lists, tuples, flags | an array |
@@ -172,12 +172,10 @@ impl<'a> Reader<'a> {
             Some(b'-' | b'0'..=b'9') => self.number()?,
             Some(_) => {
                 let rest = &self.json[self.at..];
-                let words: [(&[u8], fn(&mut cbor::Writer)); 3] =
-                    [(b"null", |out| out.null()), (b"true", |out| out.bool(true)), (b"false", |out| out.bool(false))];
-                let (word, write) =
-                    words.into_iter().find(|(word, _)| rest.starts_with(word)).ok_or_else(|| self.broken("a value"))?;
+                let word = ["null", "true", "false"].into_iter().find(|word| rest.starts_with(word.as_bytes()));
+                let word = word.ok_or_else(|| self.broken("a value"))?;
                 self.at += word.len();
-                write(&mut self.out);
+                if word == "null" { self.out.null() } else { self.out.bool(word == "true") }
             }
             None => return Err(self.broken("a value")),
         }
@@ -647,7 +645,7 @@ mod tests {
                     (name.to_owned(), value(reader))
                 })
                 .collect(),
-            other => panic!("JSON has no {other:?}"),
+            other @ (Item::Bytes(_) | Item::Tag(_) | Item::Simple(_)) => panic!("JSON has no {other:?}"),
         }
     }
 

@@ -14,7 +14,8 @@ export class CallError extends Error {
 const big = { to: (value) => BigInt(value).toString(), from: (value) => BigInt(value) };
 
 const float = {
-  to: (value) => (typeof value === "number" && !Number.isFinite(value) ? String(value) : value),
+  // JSON.stringify makes 0 of -0, and null of what is not finite.
+  to: (value) => (Object.is(value, -0) ? "-0" : typeof value === "number" && !Number.isFinite(value) ? String(value) : value),
   from: (value) => Number(value),
 };
 

@@ -58,20 +58,20 @@ const RESERVED: &[&str] = &[
 const TAKEN: &[&str] = &["Array", "Map", "Promise", "Uint8Array", "CallError", "Client", "ClientOptions"];
 
 /// The name of a function or a field.
-pub(super) fn camel(name: &str) -> String {
+pub(crate) fn camel(name: &str) -> String {
     let pascal = words(name);
     let first = pascal.chars().next().map(|letter| letter.to_ascii_lowercase());
     first.into_iter().chain(pascal.chars().skip(1)).collect()
 }
 
 /// The name of a type.
-pub(super) fn pascal(name: &str) -> String {
+pub(crate) fn pascal(name: &str) -> String {
     let name = words(name);
     if TAKEN.contains(&name.as_str()) { name + "_" } else { name }
 }
 
 /// The name of a parameter.
-pub(super) fn parameter(name: &str) -> String {
+pub(crate) fn parameter(name: &str) -> String {
     let name = camel(name);
     if RESERVED.contains(&name.as_str()) { name + "_" } else { name }
 }

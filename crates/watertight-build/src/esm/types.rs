@@ -3,15 +3,25 @@
 
 use std::fmt::Write as _;
 
-use wit_parser::{Docs, Resolve, Type, TypeDef, TypeDefKind, TypeId, TypeOwner};
+use wit_parser::{Docs, Handle, Resolve, Type, TypeDef, TypeDefKind, TypeId, TypeOwner};
 
-use super::names::{camel, pascal};
+use super::names::{camel, parameter, pascal};
+
+/// Whose values are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// Those of scripts, and of clients from outside.
+    Script,
+    /// Those of components that are built from JavaScript: as jco has them.
+    Component,
+}
 
 /// The types of one component.
-pub(super) struct Types<'a> {
-    pub(super) resolve: &'a Resolve,
+pub(crate) struct Types<'a> {
+    pub(crate) resolve: &'a Resolve,
     /// Where the types of each owner are: the namespace; empty for none.
-    pub(super) spaces: &'a dyn Fn(TypeOwner) -> String,
+    pub(crate) spaces: &'a dyn Fn(TypeOwner) -> String,
+    pub(crate) dialect: Dialect,
 }
 
 impl Types<'_> {
@@ -24,7 +34,7 @@ impl Types<'_> {
     }
 
     /// How TypeScript says it.
-    pub(super) fn script(&self, ty: &Type) -> String {
+    pub(crate) fn script(&self, ty: &Type) -> String {
         match ty {
             Type::Bool => "boolean".to_owned(),
             Type::U8 | Type::S8 | Type::U16 | Type::S16 | Type::U32 | Type::S32 | Type::F32 | Type::F64 => {
@@ -44,6 +54,16 @@ impl Types<'_> {
         }
     }
 
+    /// The parameters of a function.
+    pub(crate) fn parameters(&self, params: &[wit_parser::Param]) -> String {
+        let last = params.iter().rposition(|param| !self.is_option(&param.ty));
+        let params = params.iter().enumerate().map(|(index, param)| {
+            let left_out = if last.is_none_or(|last| index > last) { "?" } else { "" };
+            format!("{}{left_out}: {}", parameter(&param.name), self.script(&param.ty))
+        });
+        params.collect::<Vec<_>>().join(", ")
+    }
+
     /// The same, written out.
     fn shape(&self, ty: &TypeDef) -> String {
         let union = |names: Vec<String>| if names.is_empty() { "never".to_owned() } else { names.join(" | ") };
@@ -56,7 +76,13 @@ impl Types<'_> {
             TypeDefKind::Option(inner) if self.is_option(inner) => {
                 format!("{} | {}", self.optional(None, "none"), self.optional(Some(inner), "some"))
             }
-            TypeDefKind::Option(inner) => format!("{} | null", self.script(inner)),
+            TypeDefKind::Option(inner) => {
+                format!(
+                    "{} | {}",
+                    self.script(inner),
+                    if self.dialect == Dialect::Script { "null" } else { "undefined" }
+                )
+            }
             TypeDefKind::Result(result) => {
                 format!("{} | {}", self.optional(result.ok.as_ref(), "ok"), self.optional(result.err.as_ref(), "err"))
             }
@@ -66,19 +92,23 @@ impl Types<'_> {
             }
             TypeDefKind::Map(key, value) => format!("Map<{}, {}>", self.script(key), self.script(value)),
             TypeDefKind::Enum(cases) => union(quoted(&mut cases.cases.iter().map(|case| &case.name))),
+            TypeDefKind::Flags(flags) if self.dialect == Dialect::Component => {
+                let flags: Vec<_> = flags.flags.iter().map(|flag| format!("{}?: boolean", camel(&flag.name))).collect();
+                format!("{{ {} }}", flags.join("; "))
+            }
             TypeDefKind::Flags(flags) => {
                 format!("Array<{}>", union(quoted(&mut flags.flags.iter().map(|flag| &flag.name))))
             }
             TypeDefKind::Type(ty) => self.script(ty),
+            TypeDefKind::Handle(Handle::Own(id) | Handle::Borrow(id)) => self.named(*id).unwrap_or_default(),
             _ => "never".to_owned(),
         }
     }
 
-    /// The declaration of a named type, with what is written of it, indented by two spaces where it is in a namespace.
-    pub(super) fn declaration(&self, id: TypeId, out: &mut String) {
+    /// The declaration of a named type, with what is written of it.
+    pub(crate) fn declaration(&self, id: TypeId, inside: &str, out: &mut String) {
         let ty = &self.resolve.types[id];
         let Some(name) = ty.name.as_deref().map(pascal) else { return };
-        let inside = if (self.spaces)(ty.owner).is_empty() { "" } else { "  " };
         comment(&ty.docs, &[], inside, out);
         match &ty.kind {
             TypeDefKind::Record(record) => {
@@ -111,7 +141,7 @@ impl Types<'_> {
     }
 
     /// What converts its values; none where JSON has them as JavaScript does.
-    pub(super) fn codec(&self, ty: &Type) -> Option<String> {
+    pub(crate) fn codec(&self, ty: &Type) -> Option<String> {
         match ty {
             Type::U64 | Type::S64 => Some("big".to_owned()),
             Type::F32 | Type::F64 => Some("float".to_owned()),
@@ -133,12 +163,12 @@ impl Types<'_> {
     }
 
     /// The name of the constant that has the codec of a named type.
-    pub(super) fn constant(&self, id: TypeId) -> Option<String> {
+    pub(crate) fn constant(&self, id: TypeId) -> Option<String> {
         Some(self.named(id)?.replace('.', "$"))
     }
 
     /// The codec of a type, written out.
-    pub(super) fn written(&self, ty: &TypeDef) -> Option<String> {
+    pub(crate) fn written(&self, ty: &TypeDef) -> Option<String> {
         let or_none = |codec: Option<String>| codec.unwrap_or_else(|| "null".to_owned());
         let some = |codecs: &[Option<String>]| codecs.iter().any(Option::is_some);
         match &ty.kind {
@@ -195,12 +225,12 @@ impl Types<'_> {
         }
     }
 
-    pub(super) fn is_option(&self, ty: &Type) -> bool {
+    pub(crate) fn is_option(&self, ty: &Type) -> bool {
         matches!(self.plain(ty), Some(TypeDefKind::Option(_)))
     }
 
     /// The sides of a function's result that says whether it went well.
-    pub(super) fn outcome(&self, ty: &Type) -> Option<(Option<Type>, Option<Type>)> {
+    pub(crate) fn outcome(&self, ty: &Type) -> Option<(Option<Type>, Option<Type>)> {
         match self.plain(ty) {
             Some(TypeDefKind::Result(result)) => Some((result.ok, result.err)),
             _ => None,
@@ -216,7 +246,7 @@ impl Types<'_> {
     }
 
     /// The named types that one is made of, each after those that it needs itself.
-    pub(super) fn needed(&self, ty: &Type, found: &mut Vec<TypeId>) {
+    pub(crate) fn needed(&self, ty: &Type, found: &mut Vec<TypeId>) {
         let Type::Id(id) = ty else { return };
         if found.contains(id) {
             return;
@@ -248,7 +278,7 @@ impl Types<'_> {
 }
 
 /// What WIT says of something, as a comment.
-pub(super) fn comment(docs: &Docs, more: &[String], inside: &str, out: &mut String) {
+pub(crate) fn comment(docs: &Docs, more: &[String], inside: &str, out: &mut String) {
     let text = docs.contents.as_deref().unwrap_or_default().trim().replace("*/", "*\u{200b}/");
     let lines: Vec<&str> = text.lines().chain(more.iter().map(String::as_str)).collect();
     match lines.as_slice() {

@@ -1,8 +1,14 @@
 //! `watertight bindings`: writes the bindings of components, and the module by which others call an app.
 
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
 use watertight::AppSource;
-use watertight_build::{Bindings, Cancel, EsmError, Made, Outcome, Workshop, esm, write_module};
-use watertight_model::manifest::Maker;
+use watertight_build::{Bindings, Cancel, EsmError, Made, Outcome, Workshop, esm, script_declarations, write_module};
+use watertight_model::manifest::{Maker, Manifest};
 
 use super::build;
 use crate::{args, exit::Exit, failure::Failure, runtimes, terminal};
@@ -13,7 +19,21 @@ pub(crate) fn bindings(args: &args::Bindings) -> Result<(), Failure> {
     }
     let (file, manifest) = build::manifest(&args.app)?;
     let workshop = Workshop { base: file.base, records: Default::default(), parallel: 1, anew: false };
-    let jobs = build::named(workshop.jobs(&manifest), manifest.name(), &args.component)?;
+    let scripts = scripts(&manifest, &args.component);
+    let jobs = match args.component.iter().all(|name| scripts.contains_key(name)) && !args.component.is_empty() {
+        true => Vec::new(),
+        false => {
+            let built: Vec<_> = args.component.iter().filter(|name| !scripts.contains_key(*name)).cloned().collect();
+            build::named(workshop.jobs(&manifest), manifest.name(), &built)?
+        }
+    };
+    if jobs.is_empty() && scripts.is_empty() {
+        let text = format!(
+            "{}: none: bindings are for components with a recipe, and for scripts in JavaScript\n",
+            manifest.name()
+        );
+        return terminal::print(&text);
+    }
     let mut failed = Vec::new();
     for job in jobs {
         let name = job.component.clone();
@@ -26,7 +46,40 @@ pub(crate) fn bindings(args: &args::Bindings) -> Result<(), Failure> {
     for output in failed.iter().filter_map(build::output) {
         terminal::tell(output);
     }
-    build::why_not(&failed).map_or(Ok(()), Err)
+    if let Some(failure) = build::why_not(&failed) {
+        return Err(failure);
+    }
+    modules(args, &workshop.base, &scripts)
+}
+
+/// The scripts in JavaScript that are meant, by their components, and where each lies.
+fn scripts(manifest: &Manifest, wanted: &[String]) -> BTreeMap<String, PathBuf> {
+    let script = |path: &Path| path.extension().is_some_and(|ending| ending == "mjs" || ending == "js");
+    let meant = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
+    let found = manifest.sources().filter(|(name, path)| script(path) && meant(name));
+    found.map(|(name, path)| (name.to_owned(), path.to_owned())).collect()
+}
+
+/// Writes what scripts may import, beside each.
+fn modules(args: &args::Bindings, base: &Path, scripts: &BTreeMap<String, PathBuf>) -> Result<(), Failure> {
+    if scripts.is_empty() {
+        return Ok(());
+    }
+    let checked = AppSource::read_with(&args.app, &runtimes::runtimes(&args.runtimes))?.check()?;
+    for (name, source) in scripts {
+        let Some(component) = checked.app.find(name) else { continue };
+        let Some(text) = script_declarations(&checked.app, component.id, &checked.sources)? else {
+            terminal::print(&format!("{name}: none: no component in its `uses` exports anything to import\n"))?;
+            continue;
+        };
+        let folder = base.join(source.parent().unwrap_or(Path::new(""))).join("bindings");
+        let file = folder.join(format!("{name}.d.ts"));
+        let failed = |error| EsmError::Write { path: file.clone(), error };
+        fs::create_dir_all(&folder).map_err(failed)?;
+        fs::write(&file, text).map_err(failed)?;
+        terminal::print(&format!("{name}: {}\n", folder.display()))?;
+    }
+    Ok(())
 }
 
 /// Writes the module.

@@ -97,7 +97,12 @@ pub(super) fn named(mut jobs: Vec<Job>, app: &str, names: &[String]) -> Result<V
     if let Some(unknown) = names.iter().find(|name| jobs.iter().all(|job| job.component != **name)) {
         let message = format!("{app} has no component `{unknown}` with a `build`");
         let known: Vec<_> = jobs.iter().map(|job| format!("`{}`", job.component)).collect();
-        return Err(Failure::new(Exit::Usage, message).help(format!("those with one: {}", known.join(", "))));
+        let help = match known.as_slice() {
+            [] => "none of its components has one: scripts run as they are, and other files are taken as they are"
+                .to_owned(),
+            known => format!("those with one: {}", known.join(", ")),
+        };
+        return Err(Failure::new(Exit::Usage, message).help(help));
     }
     if !names.is_empty() {
         jobs.retain(|job| names.contains(&job.component));

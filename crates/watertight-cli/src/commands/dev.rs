@@ -10,6 +10,7 @@
 //! The child is what runs in production too, and knows nothing of this: pages that tell causes are made here and nowhere else.
 
 mod backend;
+mod cause;
 mod front;
 mod page;
 

@@ -26,7 +26,7 @@ pub(crate) fn new(args: &New) -> Result<(), Failure> {
     };
     let failed = |error: ProjectError| {
         let exit = match error {
-            ProjectError::BadName(_)
+            ProjectError::BadName { .. }
             | ProjectError::Reserved(_)
             | ProjectError::NoTemplate
             | ProjectError::NoLibrary(_)

@@ -78,6 +78,86 @@ fn an_import_is_added_once_and_then_built_bound_and_called() {
     assert_eq!(called.stdout, "\"a hat is 300\"\n", "{called:?}");
 }
 
+const SHOP: &str = "package shop:app;\n\ninterface types {\n  /// What it costs.\n  record price { cents: u64, note: option<string> }\n  flags kinds { new-ones, old-ones }\n}\n\n\
+    /// What there is.\ninterface stock {\n  use types.{price, kinds};\n  resource shelf { constructor(size: u32); take: func(thing: string) -> result<price, string>; many: static func() -> list<shelf>; }\n  \
+    /// Counts.\n  count: func(kinds: kinds, at: option<u32>) -> u64;\n}\n\nworld shop {\n  import stock;\n  import log: func(line: string);\n  export stock;\n}\n";
+
+#[test]
+fn rust_and_javascript_have_bindings_to_read() {
+    let manifest = "[app]\nname = \"shop\"\n[component.crab]\nsource = \"crab.wasm\"\nbuild = { recipe = \"rust\" }\n\
+                    [component.script]\nsource = \"script.wasm\"\nbuild = { recipe = \"js\", folder = \"js\" }\n";
+    let app = AppFolder::new(manifest, &[]);
+    for folder in ["wit", "js/wit"] {
+        fs::create_dir_all(app.path().join(folder)).expect("the folder is ours");
+        app.write(&format!("{folder}/world.wit"), SHOP);
+    }
+    let bound = run(&app, &["bindings"]);
+    assert_eq!(
+        (bound.code, bound.stdout.as_str()),
+        (Some(0), "crab: ././bindings\nscript: ./js/bindings\n"),
+        "{bound:?}"
+    );
+    let rust = read(&app, "bindings/shop.rs");
+    assert!(rust.contains("pub struct Price {") && rust.contains("trait Guest"), "{rust}");
+    let js = read(&app, "js/bindings/shop.d.ts");
+    for said in [
+        "declare module \"shop:app/stock\" {\n",
+        "  export type Price = import(\"shop:app/types\").Price;\n",
+        "  export interface Price {\n    cents: bigint;\n    note?: string | undefined;\n  }\n",
+        "  export type Kinds = { newOnes?: boolean; oldOnes?: boolean };\n",
+        "  export class Shelf {\n    constructor(size: number);\n",
+        "    take(thing: string): Price;\n    static many(): Array<Shelf>;\n",
+        "  /** Counts. */\n  export function count(kinds: Kinds, at?: number | undefined): bigint;\n",
+        "declare module \"log\" {\n  export default function log(line: string): void;\n",
+        "// Exported: /** @type {typeof import(\"shop:app/stock\")} */ export const stock = { … };\n",
+    ] {
+        assert!(js.contains(said), "{said} in {js}");
+    }
+}
+
+#[test]
+fn what_a_script_may_import_is_declared_beside_it() {
+    let manifest = "[app]\nname = \"app\"\n[component.web]\nsource = \"site/web.mjs\"\nuses = [\"types\"]\n\
+                    [component.types]\nsource = \"types.wasm\"\n[component.alone]\nsource = \"alone.mjs\"\n";
+    let app = AppFolder::new(manifest, &["types"]);
+    fs::create_dir(app.path().join("site")).expect("the folder is ours");
+    for script in ["site/web.mjs", "alone.mjs"] {
+        app.write(script, "export default { fetch: () => new Response('') };\n");
+    }
+    let bound = run(&app, &["bindings"]);
+    let said = "alone: none: no component in its `uses` exports anything to import\nweb: ./site/bindings\n";
+    assert_eq!((bound.code, bound.stdout.as_str()), (Some(0), said), "{bound:?}");
+    let js = read(&app, "site/bindings/web.d.ts");
+    for said in [
+        "declare module \"watertight:test/types\" {\n",
+        "  export function u64s(v: bigint): bigint;\n",
+        "  export function options(v?: number | null): number | null;\n",
+        "  export type Few = Array<\"a\" | \"b\" | \"c\">;\n",
+        "  /** @throws {string} as `payload` */\n  export function results(",
+    ] {
+        assert!(js.contains(said), "{said} in {js}");
+    }
+    let unknown = run(&app, &["bindings", "--component", "types"]);
+    assert!(unknown.code == Some(2) && unknown.stderr.contains("none of its components has one"), "{unknown:?}");
+    let nothing = run(&app, &["bindings", "--esm"]);
+    assert_eq!(nothing.code, Some(65), "{nothing:?}");
+    assert!(nothing.stderr.contains("component = \"types\"\nexports = [\"watertight:test/types\"]"), "{nothing:?}");
+    app.write("client", "mine");
+    let manifest = format!(
+        "{manifest}[[trigger.http]]\nroute = \"/rpc/...\"\ncomponent = \"types\"\nexports = [\"watertight:test/types\"]\n"
+    );
+    app.write("watertight.toml", manifest);
+    fs::create_dir(app.path().join("mine")).expect("the folder is ours");
+    app.write("mine/package.json", "{}");
+    let other = run(&app, &["bindings", "--esm", "-o", "mine"]);
+    assert!(
+        other.code == Some(2) && other.stderr.contains("mine/package.json is not one that this command wrote"),
+        "{other:?}"
+    );
+    assert_eq!(run(&app, &["bindings", "--esm", "-o", "made"]).code, Some(0));
+    assert_eq!(run(&app, &["bindings", "--esm", "-o", "made"]).code, Some(0), "in the place of those before");
+}
+
 #[test]
 fn components_and_interfaces_from_elsewhere_are_added_too() {
     let app = app();

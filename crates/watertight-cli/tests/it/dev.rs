@@ -11,13 +11,14 @@ use std::{
     },
 };
 
+use http::Request;
 use rustix::process::Signal;
 use watertight_testkit::guest;
 
 use crate::{
-    client::{get, get_raw},
+    client::{call, get, get_raw, send},
     files::AppFolder,
-    program::{send, watertight},
+    program::{self, Server, watertight},
 };
 
 /// An app that is copied from files; `state` says whether that works.
@@ -77,7 +78,7 @@ impl Dev {
     }
 
     fn stop(mut self) {
-        send(i32::try_from(self.process.id()).expect("process ids are small"), Signal::INT);
+        program::send(i32::try_from(self.process.id()).expect("process ids are small"), Signal::INT);
         assert_eq!(self.process.wait().expect("it is our child").code(), Some(0), "{}", self.said());
     }
 }
@@ -127,6 +128,63 @@ async fn a_change_is_built_and_swapped_in_and_no_request_is_dropped() {
     let good = |answer: &(u16, String)| answer.0 == 200 && ["ok 5", "ok 4"].contains(&answer.1.as_str());
     assert!(answers.iter().all(good), "{answers:?}");
     dev.stop();
+}
+
+#[tokio::test]
+async fn a_request_that_fails_is_answered_with_the_cause_and_only_here() {
+    let manifest = "[app]\nname = \"site\"\n[component.web]\nsource = \"http-behave.wasm\"\nuses = [\"behaviour\"]\n\
+                    [component.behaviour]\nsource = \"trap.wasm\"\n[[trigger.http]]\nroute = \"/...\"\ncomponent = \"web\"\n\
+                    [[trigger.http]]\nroute = \"/rpc/...\"\ncomponent = \"behaviour\"\nexports = [\"watertight:test/behave\"]\n";
+    let app = AppFolder::new(manifest, &["http-behave", "trap"]);
+    let dev = Dev::start(&app);
+    let ask = |address, path: &'static str, accept: &'static str| async move {
+        let answer =
+            send(address, Request::get(path).header("accept", accept).body(String::new()).expect("it is sound")).await;
+        (answer.status().as_u16(), String::from_utf8_lossy(answer.body()).into_owned())
+    };
+    let (status, text) = ask(dev.address, "/plain/1", "*/*").await;
+    assert!(status == 500 && text.starts_with("behaviour failed: trap: "), "{text}\n{}", dev.said());
+    assert!(text.contains("more: watertight postmortem show ") && text.contains("web failed: trap: "), "{text}");
+    let (status, page) = ask(dev.address, "/plain/1", "text/html,*/*;q=0.8").await;
+    assert!(status == 500 && page.contains("<h1>behaviour failed: trap: "), "{page}");
+    assert!(page.contains("more: watertight postmortem ") && !page.contains("http-equiv=\"refresh\""), "{page}");
+    // Whoever called a function gets JSON, as everywhere.
+    let (status, answer) = call(dev.address, "/rpc/watertight:test/behave/plain", "[1]").await;
+    let error = &answer["error"];
+    assert_eq!((status, &error["kind"]), (500, &"trap".into()), "{answer}");
+    assert!(error["message"].as_str().is_some_and(|text| text.starts_with("behaviour failed: trap: ")), "{answer}");
+    assert!(error["cause"].as_str().is_some_and(|text| text.contains("more: watertight postmortem ")), "{answer}");
+    // What the app itself has to say is left alone.
+    let (status, text) = ask(dev.address, "/run/1", "text/html").await;
+    assert!(status == 502 && text.starts_with("err "), "{text}");
+    dev.stop();
+
+    let server = Server::start(app.path(), &["--workers", "1"]);
+    assert_eq!(ask(server.address, "/plain/1", "text/html").await, (500, "the service failed to answer\n".to_owned()));
+    let (_, answer) = call(server.address, "/rpc/watertight:test/behave/plain", "[1]").await;
+    assert_eq!(answer["error"], serde_json::json!({ "kind": "trap", "message": "the service failed to answer" }));
+    server.stop();
+}
+
+#[tokio::test]
+async fn an_exception_of_a_script_is_shown_with_its_traceback_and_only_here() {
+    let manifest = "[app]\nname = \"site\"\n[component.web]\nsource = \"index.php\"\ngrants = { stdio = true }\n\
+                    [[trigger.http]]\nroute = \"/...\"\ncomponent = \"web\"\n";
+    let app = AppFolder::new(manifest, &[]);
+    app.write("index.php", "<?php\nfunction inner() { throw new Exception('no <luck>'); }\ninner();\n");
+    let dev = Dev::start(&app);
+    let text = dev.until(|answer| answer.contains("500")).await;
+    assert!(text.contains("web raised Exception: no <luck> in /app/index.php:2"), "{text}");
+    assert!(text.contains("#0 /app/index.php(3): inner()"), "{text}");
+    let page =
+        send(dev.address, Request::get("/").header("accept", "text/html").body(String::new()).expect("it is sound"))
+            .await;
+    let page = String::from_utf8_lossy(page.body()).into_owned();
+    assert!(page.contains("<h1>web raised Exception: no &lt;luck&gt; in /app/index.php:2</h1>"), "{page}");
+    dev.stop();
+    let server = Server::start(app.path(), &["--workers", "1"]);
+    assert_eq!(get(server.address, "/").await.expect("it answers"), (500, "Internal Server Error\n".to_owned()));
+    server.stop();
 }
 
 #[tokio::test]

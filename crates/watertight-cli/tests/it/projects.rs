@@ -258,8 +258,8 @@ fn a_project_never_takes_the_place_of_anything() {
     let folder = TempDir::new().expect("there is room");
     fs::create_dir(folder.path().join("there")).expect("the folder is ours");
     for (name, said) in [
-        ("there", "there is there already"),
-        ("Bad Name", "`Bad Name` cannot name a project"),
+        ("there", "there is a `there` already"),
+        ("Bad Name", "and begins with a letter: `bad-name` would do"),
         ("interface", "a word of WIT"),
         ("gone/app", "there is no folder gone"),
     ] {

@@ -288,7 +288,7 @@ fn a_route_calls_the_functions_that_it_names() {
         ("/rpc/...", "[]", "`exports` names nothing that could be called"),
         ("/rpc/...", "[\"gret\"]", "`markdown` exports no `gret`"),
         ("/rpc/...", "[\"gret\"]", "did you mean `greet`?"),
-        ("/rpc/...", "[\"press:text/words\"]", "it exports `press:text/markdown@0.1.0` and `greet`"),
+        ("/rpc/...", "[\"press:text/words\"]", "it exports `greet` and `press:text/markdown@0.1.0`"),
         ("/rpc/...", "[\"wasi:http/incoming-handler\"]", "interfaces of WASI are for the host"),
         ("/rpc/...", "[\"greet\", \"greet\"]", "`greet` is listed twice"),
         ("/rpc/...", "[\"press:text/markdown\", \"press:text/markdown@0.1.0\"]", "is listed twice"),

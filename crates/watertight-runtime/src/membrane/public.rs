@@ -1,4 +1,3 @@
-#![expect(clippy::wildcard_enum_match_arm, reason = "Wasmtime's types, which grow with the component model")]
 //! Functions that everybody may call: arguments come as JSON and become a frame, a frame of results becomes JSON.
 //!
 //! What comes is hostile: it is held against the function's types ([`super::cbor`]), and is refused with the place where it does not fit.

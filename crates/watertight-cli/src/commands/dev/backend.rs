@@ -45,10 +45,27 @@ impl Log {
     }
 
     /// The lines since a mark, as far as they are kept.
-    pub(super) fn since(&self, mark: u64) -> String {
+    pub(super) fn lines(&self, mark: u64) -> Vec<String> {
         let log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let new = usize::try_from(log.0.saturating_sub(mark)).unwrap_or(MAX_LINES);
-        log.1.iter().skip(log.1.len().saturating_sub(new)).map(|line| format!("{line}\n")).collect()
+        log.1.iter().skip(log.1.len().saturating_sub(new)).cloned().collect()
+    }
+
+    /// The same as text.
+    pub(super) fn since(&self, mark: u64) -> String {
+        self.lines(mark).into_iter().map(|line| line + "\n").collect()
+    }
+
+    /// The lines since a mark, once one of them holds this text, or it has been waited for long enough.
+    pub(super) async fn until(&self, mark: u64, text: &str, within: Duration) -> Vec<String> {
+        let until = tokio::time::Instant::now() + within;
+        loop {
+            let lines = self.lines(mark);
+            if lines.iter().any(|line| line.contains(text)) || tokio::time::Instant::now() > until {
+                return lines;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 }
 

@@ -2,12 +2,21 @@
 //!
 //! Requests that come before the first build is done wait for it.
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Either, Full};
-use hyper::{body::Incoming, client, server, service::service_fn};
+use hyper::{
+    body::{Body, Frame, Incoming, SizeHint},
+    client, server,
+    service::service_fn,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -15,13 +24,30 @@ use tokio::{
 };
 use watertight::supervisor::parse_address;
 
-use super::{Standing, backend::Log, page};
+use super::{
+    Standing,
+    backend::Log,
+    cause::Cause,
+    page::{self, Wrong},
+};
 use crate::{exit::Exit, failure::Failure};
 
-/// What the child answers when a cell has failed; it keeps the cause to its log.
-const FAILED: [&[u8]; 2] = [b"the service failed to answer\n", b"no answer in time\n"];
+/// What the child answers when a cell has failed or cannot be had, and what scripts answer that raised an exception: the cause is in the log.
+const FAILED: [&str; 5] = [
+    "the service failed to answer",
+    "no answer in time",
+    "the service went away, try again",
+    "the service is at its limit, try again later",
+    "Internal Server Error",
+];
 
-type Answer = Response<Either<Full<Bytes>, Incoming>>;
+/// How far the log may be behind an answer.
+const BEHIND: Duration = Duration::from_secs(1);
+
+/// Such answers are no longer than this.
+const MAX_FAILED_BYTES: usize = 256;
+
+type Answer = Response<Either<Full<Bytes>, Passed>>;
 
 pub(super) struct Front {
     listener: TcpListener,
@@ -76,33 +102,120 @@ async fn answer(
     };
     match now {
         Standing::Serving(address) => Ok(pass(request, address, html, &log).await),
-        Standing::Broken { title, text } => Ok(told(html, StatusCode::INTERNAL_SERVER_ERROR, &title, &text)),
-        Standing::Starting => Ok(told(html, StatusCode::BAD_GATEWAY, "watertight dev is ending", "")),
+        Standing::Broken { title, text } => {
+            Ok(told(html, Wrong::App, StatusCode::INTERNAL_SERVER_ERROR, &title, &text))
+        }
+        Standing::Starting => Ok(told(html, Wrong::Request, StatusCode::BAD_GATEWAY, "watertight dev is ending", "")),
     }
 }
 
 /// Passes a request on, and adds what is known to an answer that tells of a failure.
 async fn pass(request: Request<Incoming>, address: SocketAddr, html: bool, log: &Log) -> Answer {
     let mark = log.mark();
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let response = match forward(request, address).await {
         Ok(response) => response,
         Err(why) => {
             let text = format!("{why}\n\n{}", log.since(mark));
-            return told(html, StatusCode::BAD_GATEWAY, "the app does not answer", &text);
+            return told(html, Wrong::App, StatusCode::BAD_GATEWAY, "the app does not answer", &text);
         }
     };
     let status = response.status();
-    if !status.is_server_error() || !is_short(response.headers()) {
-        return response.map(Either::Right);
+    if !status.is_server_error() {
+        return response.map(|rest| Either::Right(Passed { first: None, rest }));
     }
-    let (parts, body) = response.into_parts();
-    let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-    if !FAILED.contains(&body.as_ref()) {
-        return Response::from_parts(parts, Either::Left(Full::new(body)));
+    let (head, rest) = response.into_parts();
+    let (first, rest) = beginning(rest).await;
+    let (None, Some(said)) = (&rest, failure(&first)) else {
+        let body = match rest {
+            Some(rest) => Either::Right(Passed { first: Some(first).filter(|first| !first.is_empty()), rest }),
+            None => Either::Left(Full::new(first)),
+        };
+        return Response::from_parts(head, body);
+    };
+    let mut lines = log.until(mark, &format!(" {} {method} {path}", status.as_u16()), BEHIND).await;
+    // A postmortem is written beside all else.
+    if lines.iter().any(|line| line.contains(" failed: ")) {
+        lines = log.until(mark, " postmortem of its ", BEHIND / 2).await;
     }
-    // The log is written beside the answer: what belongs to it may be a moment behind.
-    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    told(html, status, "a component failed", &log.since(mark))
+    let Cause { title, text } = Cause::of(&lines);
+    match said {
+        Said::Text => told(html, Wrong::Request, status, &title, &text),
+        Said::Json(mut answer) => {
+            answer["error"]["message"] = title.into();
+            answer["error"]["cause"] = text.into();
+            let mut head = head;
+            // It is longer now.
+            head.headers.remove(header::CONTENT_LENGTH);
+            Response::from_parts(head, Either::Left(Full::from(answer.to_string())))
+        }
+    }
+}
+
+/// How an answer says that a component failed.
+enum Said {
+    Text,
+    /// To a client that called a function.
+    Json(serde_json::Value),
+}
+
+fn failure(body: &[u8]) -> Option<Said> {
+    let text = std::str::from_utf8(body).ok()?;
+    if FAILED.contains(&text.trim_end()) {
+        return Some(Said::Text);
+    }
+    let answer: serde_json::Value = serde_json::from_str(text).ok()?;
+    let known = answer["error"]["message"].as_str().is_some_and(|message| FAILED.contains(&message));
+    known.then_some(Said::Json(answer))
+}
+
+/// The first bytes of a body, more than those of a failure if there are, and what is left of it if there may be more.
+async fn beginning(mut body: Incoming) -> (Bytes, Option<Incoming>) {
+    let mut first = BytesMut::new();
+    while first.len() <= MAX_FAILED_BYTES {
+        match body.frame().await {
+            Some(Ok(frame)) => {
+                if let Ok(data) = frame.into_data() {
+                    first.extend_from_slice(&data);
+                }
+            }
+            // A body that breaks off does so where it is passed on.
+            Some(Err(_)) => break,
+            None => return (first.freeze(), None),
+        }
+    }
+    (first.freeze(), Some(body))
+}
+
+/// A body that is passed on, whose beginning may have been looked at.
+pub(super) struct Passed {
+    first: Option<Bytes>,
+    rest: Incoming,
+}
+
+impl Body for Passed {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let me = self.get_mut();
+        match me.first.take() {
+            Some(first) => Poll::Ready(Some(Ok(Frame::data(first)))),
+            None => Pin::new(&mut me.rest).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.first.is_none() && self.rest.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let mut hint = self.rest.size_hint();
+        if let (Some(first), Some(exact)) = (&self.first, hint.exact()) {
+            hint.set_exact(exact + first.len() as u64);
+        }
+        hint
+    }
 }
 
 async fn forward(request: Request<Incoming>, address: SocketAddr) -> Result<Response<Incoming>, String> {
@@ -113,20 +226,14 @@ async fn forward(request: Request<Incoming>, address: SocketAddr) -> Result<Resp
     sender.send_request(request).await.map_err(|error| error.to_string())
 }
 
-/// Whether it is a few bytes of text, as the child's own answers are.
-fn is_short(headers: &HeaderMap) -> bool {
-    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    length.is_some_and(|length| length <= 64)
-}
-
 fn wants_html(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|accepted| accepted.to_str().ok());
     accepted.into_iter().any(|accepted| accepted.contains("text/html"))
 }
 
-fn told(html: bool, status: StatusCode, title: &str, text: &str) -> Answer {
+fn told(html: bool, wrong: Wrong, status: StatusCode, title: &str, text: &str) -> Answer {
     let (kind, body) = if html {
-        ("text/html; charset=utf-8", page::html(title, text))
+        ("text/html; charset=utf-8", page::html(wrong, title, text))
     } else {
         ("text/plain; charset=utf-8", format!("{title}\n\n{text}"))
     };

@@ -1,9 +1,25 @@
-//! The page that tells a developer what is wrong. It loads itself again until nothing is.
+//! The page that tells a developer what is wrong.
+
+/// What is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wrong {
+    /// The app: the page loads itself again until it is well.
+    App,
+    /// One request: it is not made again by itself, since it may have done something.
+    Request,
+}
 
 /// The page; the text stands in it as it is, whatever it holds.
-pub(super) fn html(title: &str, text: &str) -> String {
+pub(super) fn html(wrong: Wrong, title: &str, text: &str) -> String {
+    let (refresh, next) = match wrong {
+        Wrong::App => {
+            ("<meta http-equiv=\"refresh\" content=\"1\">\n", "this page loads itself again until the app is well")
+        }
+        Wrong::Request => ("", "the request failed; make it again when you have changed something"),
+    };
     let [title, text] = [title, text].map(escaped);
-    include_str!("page.html").replace("{{title}}", &title).replace("{{text}}", &text)
+    let page = include_str!("page.html").replace("{{refresh}}", refresh).replace("{{next}}", next);
+    page.replace("{{title}}", &title).replace("{{text}}", &text)
 }
 
 fn escaped(text: &str) -> String {
@@ -20,12 +36,13 @@ mod tests {
 
     #[test]
     fn what_a_tool_says_is_shown_and_never_run() {
-        let page = html("a <b>", "<script>alert(\"x\") && {{text}}</script>");
+        let page = html(Wrong::App, "a <b>", "<script>alert(\"x\") && {{text}}</script>");
         assert!(page.contains("a &lt;b&gt;"), "{page}");
         assert!(
             page.contains("&lt;script&gt;alert(&quot;x&quot;) &amp;&amp; &#123;&#123;text}}&lt;/script&gt;"),
             "{page}"
         );
-        assert!(!page.contains("<script"), "{page}");
+        assert!(!page.contains("<script") && page.contains("http-equiv=\"refresh\""), "{page}");
+        assert!(!html(Wrong::Request, "a", "b").contains("refresh"));
     }
 }

@@ -2,7 +2,9 @@
 
 use proptest::prelude::*;
 
-use super::*;
+use watertight_model::cbor::{self, Notation as _};
+
+use super::{results::Results, *};
 use crate::membrane::{
     template::Template,
     text::tests::{any_case, functions},
