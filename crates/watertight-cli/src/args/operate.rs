@@ -7,7 +7,7 @@ use super::Format;
 /// Throw out the cells of a component of a running node.
 ///
 /// They fail as if they had failed by themselves, with `wall-lost`: what runs is broken off, its callers get what the manifest says,
-/// a postmortem is written, and residents are restarted. Who calls them lives on.
+/// what ran leaves a postmortem, and residents are restarted. Who calls them lives on.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
