@@ -3,6 +3,7 @@
 mod add;
 mod admin;
 mod api;
+mod browser;
 mod build;
 mod cache;
 mod check;
@@ -21,6 +22,7 @@ mod nodes;
 mod once;
 mod operate;
 mod otlp;
+mod page;
 mod postmortem;
 mod program;
 mod projects;

@@ -83,10 +83,10 @@ fn in_shell(runtime: &Path, args: &str) -> String {
 }
 
 /// Asks for something again and again, until it is dropped.
-struct Load(Arc<AtomicBool>);
+pub(crate) struct Load(Arc<AtomicBool>);
 
 impl Load {
-    fn on(server: &Server, path: &'static str) -> Self {
+    pub(crate) fn on(server: &Server, path: &'static str) -> Self {
         let (address, over) = (server.address, Arc::new(AtomicBool::new(false)));
         let ended = Arc::clone(&over);
         tokio::spawn(async move {

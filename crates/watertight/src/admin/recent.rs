@@ -88,6 +88,7 @@ impl Kept {
                 tree.calls.push(call);
             } else {
                 tree.cut = true;
+                make_room(tree, call);
             }
             if root && let Some((_, mut tree)) = self.parts.remove(&key) {
                 tree.calls.sort_by_key(|call| (call.from.is_some(), call.began_ns));
@@ -115,6 +116,16 @@ impl Kept {
     }
 }
 
+/// Calls end before those that they are part of: what is short goes first, so that nothing stays whose caller is gone.
+fn make_room(tree: &mut CallTreeStatus, call: TapCall) {
+    let well = tree.calls.iter_mut().filter(|kept| kept.outcome == "ok");
+    if let Some(shortest) = well.min_by_key(|kept| kept.duration_ns)
+        && (call.outcome != "ok" || shortest.duration_ns <= call.duration_ns)
+    {
+        *shortest = call;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,6 +148,18 @@ mod tests {
         kept.add(vec![call(2, None, 0, "ok")]);
         assert!(kept.trees[1].1.cut && kept.trees[1].1.calls.len() == MAX_CALLS + 1);
         assert!(kept.parts.is_empty());
+    }
+
+    #[test]
+    fn of_too_many_calls_those_that_failed_and_those_that_others_are_part_of_stay() {
+        let mut kept = Kept::default();
+        kept.add((2..MAX_CALLS as u64 + 2).map(|began| call(1, Some("b"), began, "ok")).collect());
+        let around = TapCall { duration_ns: 9_000, ..call(1, Some("a"), 1, "ok") };
+        kept.add(vec![call(1, Some("b"), 999, "trap"), around, call(1, None, 0, "ok")]);
+        let calls = &kept.trees[0].1.calls;
+        assert!(calls.iter().any(|call| call.outcome == "trap"));
+        assert_eq!(calls[1].duration_ns, 9_000);
+        assert_eq!(calls.len(), MAX_CALLS + 1);
     }
 
     #[test]
