@@ -361,6 +361,17 @@ class Watched(type(os.environ)):
         return super().__iter__()
 
 
+def keeps_open():
+    """Whether the script keeps a file, a database or a socket: in another cell, that would be another one, or none."""
+
+    def is_open(found):
+        if isinstance(found, io.FileIO):
+            return not found.closed
+        return isinstance(found, (sqlite3.Connection, socket.socket))
+
+    return any(map(is_open, gc.get_objects()))
+
+
 class Direct(io.RawIOBase):
     """A standard stream without the C library, which would keep the handle of the cell that the snapshot is taken of. A script that keeps
     this one, as `logging` does, writes to its own cell's."""
@@ -410,10 +421,11 @@ class WitWorld(wit_world.WitWorld):
             sys.meta_path[:] = finders
             finder.close()
         sys.path_importer_cache.clear()
-        pure = not Watched.seen and random.getstate() == chance and threading.active_count() == 1
+        pure = not Watched.seen and random.getstate() == chance and threading.active_count() == 1 and not keeps_open()
         # What is let go of later would be holes again.
         del chance, finder, finders
         practise()
+        wit_world.forget()
         wit_world.stand_in(sys.path[0].encode() + b"\0")
         settled.settle()
         return pure

@@ -13,7 +13,7 @@ use watertight::{
     model::app::{App, Component, Wall},
 };
 
-use crate::terminal::Look;
+use crate::terminal::{self, Look};
 
 /// A compile that ends before this shows nothing.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -78,6 +78,12 @@ impl Progress for CompileProgress {
             Origin::Unkept => &self.unkept,
         };
         count.set(count.get() + 1);
+    }
+
+    fn loaded_each_time(&self, component: &Component, why: &str) {
+        let entry = component.script.as_ref().map_or("its script", |script| script.entry.as_str());
+        let name = entry.rsplit('/').next().unwrap_or(entry);
+        terminal::tell(&format!("{}: {name} is loaded in each request, which may take long: {why}\n", component.name));
     }
 }
 

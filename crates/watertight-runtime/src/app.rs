@@ -135,6 +135,8 @@ pub trait Progress {
     fn compiling(&self, component: &model::Component, bytes: usize);
     /// A component is ready.
     fn ready(&self, component: &model::Component, origin: Origin);
+    /// A script has to be loaded in each request, which may take long each time: there is no snapshot of it, and this is why.
+    fn loaded_each_time(&self, _component: &model::Component, _why: &str) {}
 }
 
 impl CompiledApp {

@@ -113,7 +113,8 @@ impl CheckedApp {
         roots: &[(ComponentId, u32)],
         progress: &dyn Progress,
     ) -> Result<CompiledNode, NodeError> {
-        let sources = if self.snapshots { snapshots::with_scripts(self, &cache) } else { self.sources.clone() };
+        let sources =
+            if self.snapshots { snapshots::with_scripts(self, &cache, progress) } else { self.sources.clone() };
         let compiled =
             CompiledApp::compile(Arc::clone(&self.app), &sources, cache, roots, progress).map_err(NodeError::Load)?;
         Ok(CompiledNode {

@@ -20,7 +20,7 @@ use watertight_model::{
     modules::describe,
     script::Script,
 };
-use watertight_runtime::{CompileCache, engine_for_snapshots};
+use watertight_runtime::{CompileCache, Progress, engine_for_snapshots};
 
 use crate::source::CheckedApp;
 
@@ -33,8 +33,11 @@ const MAX_BYTES: u64 = 512 << 20;
 /// Folders below one another.
 const MAX_DEPTH: usize = 32;
 
+/// What a component begins with, and no reason for having none does.
+const MAGIC: &[u8] = b"\0asm";
+
 /// The bytes of every component, those of scripts that answer requests with the script in them where that can be.
-pub(crate) fn with_scripts(checked: &CheckedApp, cache: &CompileCache) -> Sources {
+pub(crate) fn with_scripts(checked: &CheckedApp, cache: &CompileCache, progress: &dyn Progress) -> Sources {
     let mut sources = checked.sources.clone();
     for component in &checked.app.components {
         let routed = checked.app.http.iter().any(|trigger| trigger.component == component.id);
@@ -42,12 +45,16 @@ pub(crate) fn with_scripts(checked: &CheckedApp, cache: &CompileCache) -> Source
         if !routed || component.wall != Wall::Cell {
             continue;
         }
-        if let Some(ready) = loaded(checked, component, script, bytes, cache) {
-            sources.insert(component.id, ready);
+        match loaded(checked, component, script, bytes, cache) {
+            Some(Ok(ready)) => drop(sources.insert(component.id, ready)),
+            Some(Err(why)) => progress.loaded_each_time(component, &why),
+            None => {}
         }
     }
     sources
 }
+
+/// The runtime with the script in it, or why there is none; nothing where the runtime takes no snapshots.
 
 fn loaded(
     checked: &CheckedApp,
@@ -55,7 +62,7 @@ fn loaded(
     script: &Script,
     bytes: &[u8],
     cache: &CompileCache,
-) -> Option<Arc<[u8]>> {
+) -> Option<Result<Arc<[u8]>, String>> {
     let spec = script.snapshot.as_ref()?;
     let folder = checked.base.join(&script.folder);
     let dirs = component.grants.dirs.iter().filter(|dir| dir.mode == DirMode::Rw);
@@ -74,28 +81,20 @@ fn loaded(
     hasher.update(&(modules.len() as u64).to_le_bytes()).update(&modules);
     let content = Content { changing, files: 0, bytes: 0 };
     if let Err(error) = content.hash(&folder, &mut hasher) {
-        tracing::info!(component = component.name, %error, "the script is loaded in each request");
-        return None;
+        return Some(Err(error.to_string()));
     }
     let key = hasher.finalize().to_hex();
-    if let Some(kept) = cache.kept(&key) {
-        // What was declined is kept without bytes.
-        return (!kept.is_empty()).then(|| kept.into());
-    }
-    let mounted = Mounted { folder: &folder, script, variables: &variables, modules: &modules };
-    let taken = match take(bytes, &spec.init, Some(mounted)) {
-        Ok(Snapshot::Taken(bytes)) => bytes,
-        Ok(Snapshot::Declined(why)) => {
-            tracing::info!(component = component.name, why, "the script is loaded in each request");
-            Vec::new()
-        }
-        Err(error) => {
-            tracing::info!(component = component.name, error, "the script is loaded in each request");
-            Vec::new()
-        }
-    };
-    cache.keep(&key, &taken);
-    (!taken.is_empty()).then(|| taken.into())
+    let kept = cache.kept(&key).unwrap_or_else(|| {
+        let mounted = Mounted { folder: &folder, script, variables: &variables, modules: &modules };
+        let taken = match take(bytes, &spec.init, Some(mounted)) {
+            Ok(Snapshot::Taken(bytes)) => bytes,
+            Ok(Snapshot::Declined(why)) => why.as_bytes().to_vec(),
+            Err(error) => error.into_bytes(),
+        };
+        cache.keep(&key, &taken);
+        taken
+    });
+    if kept.starts_with(MAGIC) { Some(Ok(kept.into())) } else { Some(Err(String::from_utf8_lossy(&kept).into_owned())) }
 }
 
 /// Takes the snapshot of a runtime itself.

@@ -54,6 +54,7 @@ const PLAN: Plan = Plan {
     given: &[
         Given { name: "keep", calls: &[], variables: &[], body: keep },
         Given { name: "fill", calls: &["malloc", "free"], variables: &[], body: fill },
+        Given { name: "forget", calls: &["__wasilibc_reset_preopens"], variables: &[], body: forget },
         Given { name: "stand-in", calls: &["malloc"], variables: &["libc.so:__wasilibc_cwd"], body: stand_in },
     ],
 };
@@ -90,6 +91,14 @@ fn fill(calls: &[u32], _: &[i32]) -> Function {
     code.local_get(size).local_get(size).i32_const(3).i32_shr_u().i32_const(8).i32_add().i32_sub().local_tee(size);
     code.i32_const(8).i32_gt_s().br_if(0).end();
     code.i32_const(1 << 20).call(*malloc).call(*free).end();
+    body
+}
+
+/// Has the C library look for the folders anew.
+fn forget(calls: &[u32], _: &[i32]) -> Function {
+    let [reset] = calls else { unreachable!("one is asked for") };
+    let mut body = Function::new([]);
+    body.instructions().call(*reset).end();
     body
 }
 
