@@ -443,7 +443,7 @@ static JSValue import(const char *script) {
 bool language_load(const char *script) {
     loaded = import(script);
     has_loaded = !JS_IsException(loaded);
-    if (!has_loaded) JS_FreeValue(js, JS_GetException(js));
+    if (!has_loaded) report_exception();
     JSValue pure = hook("pure", 0, NULL);
     bool keep = has_loaded && JS_ToBool(js, pure);
     JS_FreeValue(js, pure);

@@ -131,6 +131,7 @@ bool language_load(const char *script) {
     bool good = run(script, 1) && lua_isfunction(lua, -1);
     loading = false;
     if (good) handler = luaL_ref(lua, LUA_REGISTRYINDEX);
+    else if (lua_isstring(lua, -1)) report();
     else lua_pop(lua, 1);
     lua_gc(lua, LUA_GCCOLLECT);
     return good && !impure;

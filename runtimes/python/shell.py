@@ -414,6 +414,9 @@ class WitWorld(wit_world.WitWorld):
         sys.stdout, sys.stderr = direct(stdout.get_stdout), direct(stderr.get_stderr)
         try:
             loaded = load(arguments[0], module_name(arguments[0]), finder.read)
+        except BaseException as error:
+            report(error)
+            return False
         finally:
             sys.stdout.flush()
             sys.stdout, sys.stderr = streams_then
@@ -471,6 +474,7 @@ outbound.install()
 events.install()
 sys.dont_write_bytecode = True
 sys.meta_path.append(stdlib.Finder)
+stdlib.adopt(list(sys.modules.values()))
 components.install()
 for _path in list(sys.path_importer_cache):
     del sys.path_importer_cache[_path]

@@ -38,6 +38,14 @@ def collect(folder, prefix=""):
         _code[name] = (package, marshal.dumps(code))
 
 
+def adopt(modules):
+    """Modules that came from files: what runs one anew would look for its file."""
+    for module in modules:
+        spec = getattr(module, "__spec__", None)
+        if spec and spec.name in _code:
+            spec.loader = module.__loader__ = Finder
+
+
 class Finder:
     """Finds what `collect` compiled."""
 

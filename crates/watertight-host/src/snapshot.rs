@@ -71,7 +71,7 @@ pub enum Snapshot {
     /// The component.
     Taken(Vec<u8>),
     /// It did something that belongs to each cell.
-    Declined(&'static str),
+    Declined(String),
 }
 
 /// A snapshot that cannot be taken.
@@ -99,7 +99,7 @@ pub async fn snapshot(
 ) -> Result<Snapshot, SnapshotError> {
     let seen = Arc::new(Seen::default());
     let stderr = MemoryOutputPipe::new(MAX_STDERR);
-    let failed = |error| SnapshotError { error, stderr: String::from_utf8_lossy(&stderr.contents()).into_owned() };
+    let failed = |error| SnapshotError { error, stderr: text_of(&stderr) };
     let with_script = script.is_some();
     let spec = script.and_then(|mounted| mounted.script.snapshot.as_ref());
     let forgets_files = spec.is_some_and(|spec| spec.forgets_files);
@@ -115,8 +115,12 @@ pub async fn snapshot(
     let bytes = bytes.await.map_err(|error| failed(wasmtime::Error::msg(format!("{error:#}"))))?;
     Ok(match seen.complaint(forgets_files).filter(|_| with_script) {
         None => Snapshot::Taken(bytes),
-        Some(why) => Snapshot::Declined(why),
+        Some(why) => Snapshot::Declined(format!("{why}{}", said(&text_of(&stderr)))),
     })
+}
+
+fn text_of(stderr: &MemoryOutputPipe) -> String {
+    String::from_utf8_lossy(&stderr.contents()).into_owned()
 }
 
 /// An error as the other crate wants it.
@@ -152,7 +156,7 @@ impl Seen {
             (&self.random, "it draws random numbers"),
             (&self.sent, "it sends requests"),
             (&self.called, "it calls another component"),
-            (&self.refused, "it does something while it is loaded that belongs to each request"),
+            (&self.refused, "while it is loaded it fails, or does something that belongs to each request"),
         ];
         let first = cases.into_iter().find(|(seen, _)| seen.load(Ordering::Relaxed)).map(|(_, why)| why);
         // Once for the runtime itself. A second time it is the guest's C library, which keeps handles of this cell.

@@ -88,7 +88,7 @@ fn loaded(
         let mounted = Mounted { folder: &folder, script, variables: &variables, modules: &modules };
         let taken = match take(bytes, &spec.init, Some(mounted)) {
             Ok(Snapshot::Taken(bytes)) => bytes,
-            Ok(Snapshot::Declined(why)) => why.as_bytes().to_vec(),
+            Ok(Snapshot::Declined(why)) => why.into_bytes(),
             Err(error) => error.into_bytes(),
         };
         cache.keep(&key, &taken);
@@ -104,7 +104,7 @@ fn loaded(
 pub(crate) fn of_runtime(bytes: &[u8], init: &str) -> Result<Vec<u8>, String> {
     match take(bytes, init, None)? {
         Snapshot::Taken(bytes) => Ok(bytes),
-        Snapshot::Declined(why) => Err(why.to_owned()),
+        Snapshot::Declined(why) => Err(why),
     }
 }
 
