@@ -196,6 +196,17 @@ FUNCTION(host_decode) {
     return data ? JS_NewStringLen(ctx, (const char *)data, len) : JS_EXCEPTION;
 }
 
+/* A text, and the name that its stack traces have. */
+FUNCTION(host_evaluate) {
+    size_t len;
+    const char *text = JS_ToCStringLen(ctx, &len, argv[0]);
+    const char *name = JS_ToCString(ctx, argv[1]);
+    JSValue result = text && name ? JS_Eval(ctx, text, len, name, JS_EVAL_TYPE_GLOBAL) : JS_EXCEPTION;
+    JS_FreeCString(ctx, text);
+    JS_FreeCString(ctx, name);
+    return result;
+}
+
 static JSValue headers_of(const struct message *message) {
     JSValue list = JS_NewArray(js);
     for (size_t i = 0; i < message->header_count; i++) {
@@ -292,6 +303,7 @@ static const JSCFunctionListEntry FUNCTIONS[] = {
     JS_CFUNC_DEF("stat", 1, host_stat), JS_CFUNC_DEF("mkdir", 1, host_mkdir), JS_CFUNC_DEF("unlink", 1, host_unlink),
     JS_CFUNC_DEF("rmdir", 1, host_rmdir), JS_CFUNC_DEF("exit", 1, host_exit), JS_CFUNC_DEF("chance", 0, host_chance),
     JS_CFUNC_DEF("fill", 1, host_fill), JS_CFUNC_DEF("encode", 1, host_encode), JS_CFUNC_DEF("decode", 1, host_decode),
+    JS_CFUNC_DEF("evaluate", 2, host_evaluate),
     JS_CFUNC_DEF("request", 0, host_request), JS_CFUNC_DEF("body", 0, host_body), JS_CFUNC_DEF("head", 2, host_head),
     JS_CFUNC_DEF("answer", 1, host_answer), JS_CFUNC_DEF("end", 0, host_end), JS_CFUNC_DEF("send", 6, host_send),
     JS_CFUNC_DEF("outboundBody", 0, host_outbound_body), JS_CFUNC_DEF("sleep", 1, host_sleep),

@@ -674,48 +674,114 @@ const readJson = (file) => {
   }
 };
 const isFile = (file) => fs.existsSync(file) && stat(file).isFile();
-const condition = (target) => {
+const IMPORTED = { conditions: ["worker", "workerd", "browser", "import", "module", "default"], main: ["module", "main"] };
+const REQUIRED = { conditions: ["require", "node", "default"], main: ["main"] };
+const condition = (target, { conditions }) => {
   if (typeof target === "string" || !target) return target ?? null;
-  if (Array.isArray(target)) return condition(target[0]);
+  if (Array.isArray(target)) return condition(target[0], { conditions });
   for (const [name, value] of Object.entries(target))
-    if (["worker", "workerd", "browser", "import", "module", "default"].includes(name)) {
-      const found = condition(value);
+    if (conditions.includes(name)) {
+      const found = condition(value, { conditions });
       if (found) return found;
     }
   return null;
 };
 
-const packaged = (folder, inner) => {
+// A path as packages write it: the ending or the name of a folder's file may be left out.
+const located = (name) => {
+  const file = ["", ".js", ".mjs", ".cjs", ".json"].map((ending) => name + ending).find(isFile);
+  if (file || !fs.existsSync(name)) return file ?? name;
+  const main = readJson(`${name}/package.json`)?.main;
+  return main ? located(path.join(name, main)) : `${name}/index.js`;
+};
+
+const packaged = (folder, inner, how) => {
   const manifest = readJson(`${folder}/package.json`);
   if (manifest?.exports !== undefined) {
     const exports = typeof manifest.exports === "string" || !Object.keys(manifest.exports).some((key) => key.startsWith(".")) ? { ".": manifest.exports } : manifest.exports;
     const key = inner ? `./${inner}` : ".";
-    let target = condition(exports[key]);
+    const wanted = (target) => condition(target, how) ?? condition(target, REQUIRED);
+    let target = wanted(exports[key]);
     for (const [pattern, value] of Object.entries(exports)) {
       const [before, after] = pattern.split("*");
       if (!target && after !== undefined && key.startsWith(before) && key.endsWith(after))
-        target = condition(value)?.replaceAll("*", key.slice(before.length, key.length - after.length));
+        target = wanted(value)?.replaceAll("*", key.slice(before.length, key.length - after.length));
     }
     if (target) return path.join(folder, target);
   }
-  if (inner) return path.join(folder, inner);
-  return path.join(folder, manifest?.module ?? manifest?.main ?? "index.js");
+  const main = how.main.map((key) => manifest?.[key]).find((value) => typeof value === "string");
+  return located(path.join(folder, inner || main || "index.js"));
 };
 
-const resolve = (base, name) => {
+const resolve = (base, name, how = IMPORTED) => {
   const module = builtIn(name);
   if (module) return `node:${module}`;
   if (/^\.{0,2}\//.test(name) || name.startsWith("file://")) {
     name = name.replace(/^file:\/\//, "");
-    return name.startsWith("/") ? path.normalize(name) : path.join(path.dirname(base), name);
+    return located(name.startsWith("/") ? path.normalize(name) : path.join(path.dirname(base), name));
   }
   const [, scope, inner = ""] = /^((?:@[^/]+\/)?[^/]+)\/?(.*)$/.exec(name);
   for (let folder = path.dirname(base); ; folder = path.dirname(folder)) {
     const candidate = path.join(folder, "node_modules", scope);
-    if (fs.existsSync(candidate)) return packaged(candidate, inner);
+    if (fs.existsSync(candidate)) return packaged(candidate, inner, how);
     if (folder === "/") break;
   }
   throw new ReferenceError(`cannot find package '${name}': install it into node_modules beside the script`);
+};
+
+// CommonJS: what says so by its ending, or by what it holds where its package does not say that it is all ES modules.
+const ES_MODULE = /^\s*(?:import\b\s*[^\s(.]|export\b\s*[\w{*])|[;}]\s*(?:import\s*[{*"']|export\s*[{*]|export\s+default\b)/m;
+const COMMON_JS = /\bmodule\.exports\b|\bexports\s*[.[]|\brequire\s*\(|\(\s*exports\s*,|\bdefine\.amd\b/;
+const isCommonJs = (name, text) => {
+  if (name.endsWith(".cjs")) return true;
+  if (!name.endsWith(".js") || !COMMON_JS.test(text) || ES_MODULE.test(text)) return false;
+  for (let folder = path.dirname(name); ; folder = path.dirname(folder)) {
+    const manifest = readJson(`${folder}/package.json`);
+    if (manifest) return manifest.type !== "module";
+    if (folder === "/" || folder.endsWith("/node_modules")) return true;
+  }
+};
+
+const required = new Map();
+const requireFile = (name) => {
+  const known = required.get(name);
+  if (known) return known.exports;
+  const module = { id: name, filename: name, exports: {}, loaded: false, children: [], paths: [] };
+  required.set(name, module);
+  try {
+    const text = host.decode(host.read(name));
+    if (name.endsWith(".json")) {
+      module.exports = JSON.parse(text);
+    } else {
+      if (name.endsWith(".mjs") || (ES_MODULE.test(text) && !isCommonJs(name, text)))
+        throw new SyntaxError(`'${name}' is an ES module: use import, not require`);
+      const require = (wanted) => requireFrom(name, String(wanted));
+      require.resolve = (wanted) => resolve(name, String(wanted), REQUIRED);
+      require.cache = {};
+      const body = `(function (exports, require, module, __filename, __dirname) {${text.replace(/^#!.*/, "")}\n})`;
+      host.evaluate(body, name).call(module.exports, module.exports, require, module, name, path.dirname(name));
+    }
+    module.loaded = true;
+    return module.exports;
+  } catch (error) {
+    required.delete(name);
+    throw error;
+  }
+};
+const requireFrom = (base, name) => {
+  const found = resolve(base, name, REQUIRED);
+  return found.startsWith("node:") ? BUILT_IN[found.slice(5)] : requireFile(found);
+};
+define("__required", requireFile);
+define("global", globalThis);
+
+const RESERVED = /^(?:arguments|await|break|case|catch|class|const|continue|debugger|default|delete|do|else|enum|eval|export|extends|false|finally|for|function|if|implements|import|in|instanceof|interface|let|new|null|package|private|protected|public|return|static|super|switch|this|throw|true|try|typeof|var|void|while|with|yield)$/;
+// Its exports are known once it has run, which is when it is first imported.
+const commonJs = (name) => {
+  const exports = requireFile(name);
+  const keys = exports && ["object", "function"].includes(typeof exports) ? Object.keys(exports) : [];
+  const names = keys.filter((key) => /^[a-z_$][\w$]*$/i.test(key) && !RESERVED.test(key) && key !== "__required_module");
+  return `const __required_module = __required(${JSON.stringify(name)}); export default __required_module;${names.length ? ` export const { ${names.join(", ")} } = __required_module;` : ""}`;
 };
 
 const source = (name) => {
@@ -725,7 +791,9 @@ const source = (name) => {
     return `const m = __builtIn(${JSON.stringify(name.slice(5))}); export default m;` + (name === "node:process" ? "" : `export const { ${names.join(", ")} } = m;`);
   }
   if (name.endsWith(".json")) return `export default ${host.decode(host.read(name))};`;
-  return null;
+  if (!/\.c?js$/.test(name) || !fs.existsSync(name)) return null;
+  const text = host.decode(host.read(name));
+  return isCommonJs(name, text) ? commonJs(name) : text;
 };
 
 // ---- what glue.c calls
