@@ -208,7 +208,7 @@ impl<S: Steward> Admin<S> {
             }
             What::Cells => match component_of(&app, request) {
                 Ok(component) => ok(&steward.cells(component.as_deref()).await),
-                Err(refusal) => refusal,
+                Err((status, why)) => refused(status, &why),
             },
             What::Calls => ok(&self.recent.look(steward).await),
             What::Events => self.events(&app, request).await,
@@ -217,7 +217,7 @@ impl<S: Steward> Admin<S> {
                     let (folder, name) = (steward.about().postmortems(), app.name.clone());
                     aside(move || ok(&postmortems::list(folder, &name, component.as_deref()))).await
                 }
-                Err(refusal) => refusal,
+                Err((status, why)) => refused(status, &why),
             },
             What::Postmortem => {
                 let (folder, name, id) = (steward.about().postmortems(), app.name.clone(), decoded(part));
@@ -229,11 +229,11 @@ impl<S: Steward> Admin<S> {
             }
             What::Tap => match read::<TapWanted>(request.body(), "which calls") {
                 Ok(wanted) => ok(&steward.tap(&wanted).await),
-                Err(refusal) => refusal,
+                Err(why) => refused(StatusCode::BAD_REQUEST, &why),
             },
             What::Record => match read::<RecordWanted>(request.body(), "which calls") {
                 Ok(wanted) => ok(&steward.record(&wanted).await),
-                Err(refusal) => refusal,
+                Err(why) => refused(StatusCode::BAD_REQUEST, &why),
             },
             What::Eject => self.eject(part, request.body()).await,
             What::Restart => match operate::component(&app, part) {
@@ -247,7 +247,7 @@ impl<S: Steward> Admin<S> {
             What::Faults => ok(&steward.faults()),
             What::SetFaults => match read(request.body(), "which faults") {
                 Ok(wanted) => faults_set(steward.set_faults(&wanted).await),
-                Err(refusal) => refusal,
+                Err(why) => refused(StatusCode::BAD_REQUEST, &why),
             },
             What::ClearFaults => ok(&steward.clear_faults().await),
         }
@@ -270,7 +270,7 @@ impl<S: Steward> Admin<S> {
             [] => EjectWanted::default(),
             body => match read(body, "which cell") {
                 Ok(wanted) => wanted,
-                Err(refusal) => return refusal,
+                Err(why) => return refused(StatusCode::BAD_REQUEST, &why),
             },
         };
         let component = match operate::component(&app, name) {
@@ -302,13 +302,13 @@ fn rights(request: &Request<Bytes>) -> Rights {
 }
 
 /// The component that a query is about, if it is about one.
-fn component_of(app: &App, request: &Request<Bytes>) -> Result<Option<String>, Response<LocalBody>> {
+fn component_of(app: &App, request: &Request<Bytes>) -> Result<Option<String>, (StatusCode, String)> {
     let mut component = None;
     for (key, value) in pairs(request.uri().query()) {
         if key != "component" {
-            return Err(refused(StatusCode::BAD_REQUEST, &format!("there is no `{key}` here: component")));
+            return Err((StatusCode::BAD_REQUEST, format!("there is no `{key}` here: component")));
         }
-        operate::component(app, &value).map_err(|why| refused(StatusCode::NOT_FOUND, &why))?;
+        operate::component(app, &value).map_err(|why| (StatusCode::NOT_FOUND, why))?;
         component = Some(value);
     }
     Ok(component)
@@ -349,9 +349,8 @@ async fn aside(answer: impl FnOnce() -> Response<LocalBody> + Send + 'static) ->
     read.unwrap_or_else(|error| refused(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()))
 }
 
-fn read<D: DeserializeOwned>(body: &[u8], what: &str) -> Result<D, Response<LocalBody>> {
-    let wrong = |error| refused(StatusCode::BAD_REQUEST, &format!("this does not say {what}: {error}"));
-    serde_json::from_slice(body).map_err(wrong)
+fn read<D: DeserializeOwned>(body: &[u8], what: &str) -> Result<D, String> {
+    serde_json::from_slice(body).map_err(|error| format!("this does not say {what}: {error}"))
 }
 
 /// What is said instead of an answer.

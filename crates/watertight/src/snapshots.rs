@@ -55,7 +55,6 @@ pub(crate) fn with_scripts(checked: &CheckedApp, cache: &CompileCache, progress:
 }
 
 /// The runtime with the script in it, or why there is none; nothing where the runtime takes no snapshots.
-
 fn loaded(
     checked: &CheckedApp,
     component: &Component,

@@ -154,11 +154,11 @@ impl Spread for SupervisorHandle {
 }
 
 impl Office {
-    /// Asks every worker; `add` takes an answer, or gives it back if it is to something else. Says who did not answer.
-    async fn each(&self, ask: Ask, mut add: impl FnMut(Answer) -> Option<Answer>) -> Vec<u32> {
+    /// Asks every worker; `add` says whether an answer is one to this. Says who did not answer.
+    async fn each(&self, ask: Ask, mut add: impl FnMut(Answer) -> bool) -> Vec<u32> {
         let mut unanswered = Vec::new();
         for (status, answer) in self.supervisor.ask_all(ask, ANSWER_TIME).await {
-            if answer.is_none_or(|answer| add(answer).is_some()) {
+            if !answer.is_some_and(&mut add) {
                 unanswered.push(status.worker);
             }
         }
@@ -167,12 +167,10 @@ impl Office {
 
     async fn operate(&self, component: &str, ask: Ask) -> Operated {
         let mut cells = 0;
-        let add = |answer| match answer {
-            Answer::Operated(count) => {
-                cells += count;
-                None
-            }
-            other => Some(other),
+        let add = |answer| {
+            let Answer::Operated(count) = answer else { return false };
+            cells += count;
+            true
         };
         let unanswered = self.each(ask, add).await;
         Operated { component: component.to_owned(), cells, unanswered }
@@ -191,12 +189,10 @@ impl Steward for Office {
 
     async fn components(&self) -> ComponentsStatus {
         let mut sum = ComponentsStatus::default();
-        let add = |answer| match answer {
-            Answer::State(report) => {
-                sum.add(report);
-                None
-            }
-            other => Some(other),
+        let add = |answer| {
+            let Answer::State(report) = answer else { return false };
+            sum.add(report);
+            true
         };
         sum.unanswered = self.each(Ask::State, add).await;
         // The supervisor compiled what the workers found in the cache.
@@ -206,12 +202,10 @@ impl Steward for Office {
 
     async fn tap(&self, wanted: &TapWanted) -> TapTaken {
         let mut sum = TapTaken::default();
-        let add = |answer| match answer {
-            Answer::Tapped(taken) => {
-                sum.add(taken);
-                None
-            }
-            other => Some(other),
+        let add = |answer| {
+            let Answer::Tapped(taken) = answer else { return false };
+            sum.add(taken);
+            true
         };
         sum.unanswered = self.each(Ask::Tap(wanted.clone()), add).await;
         sum
@@ -219,12 +213,10 @@ impl Steward for Office {
 
     async fn record(&self, wanted: &RecordWanted) -> RecordTaken {
         let mut sum = RecordTaken::default();
-        let add = |answer| match answer {
-            Answer::Recorded(taken) => {
-                sum.add(taken);
-                None
-            }
-            other => Some(other),
+        let add = |answer| {
+            let Answer::Recorded(taken) = answer else { return false };
+            sum.add(taken);
+            true
         };
         sum.unanswered = self.each(Ask::Record(wanted.clone()), add).await;
         sum
@@ -232,12 +224,10 @@ impl Steward for Office {
 
     async fn events(&self, wanted: &EventsWanted) -> EventsTaken {
         let mut sum = self.ears.take(wanted);
-        let add = |answer| match answer {
-            Answer::Happened(taken) => {
-                sum.add(taken);
-                None
-            }
-            other => Some(other),
+        let add = |answer| {
+            let Answer::Happened(taken) = answer else { return false };
+            sum.add(taken);
+            true
         };
         self.each(Ask::Events(wanted.clone()), add).await;
         sum
@@ -245,12 +235,10 @@ impl Steward for Office {
 
     async fn cells(&self, component: Option<&str>) -> CellsStatus {
         let mut cells = Vec::new();
-        let add = |answer| match answer {
-            Answer::Cells(theirs) => {
-                cells.extend(theirs);
-                None
-            }
-            other => Some(other),
+        let add = |answer| {
+            let Answer::Cells(theirs) = answer else { return false };
+            cells.extend(theirs);
+            true
         };
         let unanswered = self.each(Ask::Cells(component.map(str::to_owned)), add).await;
         CellsStatus { cells, unanswered }

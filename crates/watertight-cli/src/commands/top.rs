@@ -268,6 +268,7 @@ impl Drop for Keyboard {
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "all other keys do nothing")]
 fn press(input: &Input) -> Option<Press> {
     let Input::Key(key) = input else { return None };
     if key.kind == KeyEventKind::Release {

@@ -128,7 +128,9 @@ export default {
 fn packages_in_common_js_are_imported_and_required() {
     let folder = tempfile::tempdir().expect("the temporary folder is writable");
     let files = [
-        ("app.mjs", r#"
+        (
+            "app.mjs",
+            r#"
 import shout, { twice, version } from "loud";
 import legacy from "legacy";
 import { both } from "dual";
@@ -136,18 +138,24 @@ import deep from "legacy/lib/deep";
 console.log(shout("hi"), twice(2), version, legacy.where, legacy.cycle(), both, deep.name);
 try { await import("lost"); } catch (error) { console.log(error.message); }
 try { await import("mixed"); } catch (error) { console.log(error.message); }
-"#),
+"#,
+        ),
         ("node_modules/loud/package.json", r#"{ "version": "1.2.3", "main": "./lib" }"#),
-        ("node_modules/loud/lib/index.js", r#"#!/usr/bin/env node
+        (
+            "node_modules/loud/lib/index.js",
+            r#"#!/usr/bin/env node
 "use strict";
 const { version } = require("../package.json");
 module.exports = (text) => text.toUpperCase() + "!";
 module.exports.twice = require("./twice");
 module.exports.version = version;
 module.exports.default = "not this";
-"#),
+"#,
+        ),
         ("node_modules/loud/lib/twice.js", "exports = module.exports = (n) => n * 2;"),
-        ("node_modules/legacy/index.js", r#"
+        (
+            "node_modules/legacy/index.js",
+            r#"
 (function (root, factory) {
   if (typeof define === "function" && define.amd) define([], factory);
   else if (typeof module === "object" && module.exports) module.exports = factory(require);
@@ -156,15 +164,22 @@ module.exports.default = "not this";
   const path = require("path");
   return { where: path.basename(require.resolve("loud")), cycle: () => require("./lib/a").fromB() };
 });
-"#),
-        ("node_modules/legacy/lib/a.js", r#"exports.name = "a"; const b = require("./b"); exports.fromB = () => b.ofA();"#),
+"#,
+        ),
+        (
+            "node_modules/legacy/lib/a.js",
+            r#"exports.name = "a"; const b = require("./b"); exports.fromB = () => b.ofA();"#,
+        ),
         ("node_modules/legacy/lib/b.js", r#"const a = require("./a.js"); exports.ofA = () => a.name + "<-b";"#),
         ("node_modules/legacy/lib/deep/package.json", r#"{ "main": "main.cjs" }"#),
         ("node_modules/legacy/lib/deep/main.cjs", "module.exports.name = __filename.split('/').pop();"),
         ("node_modules/dual/package.json", r#"{ "exports": { "require": "./c.cjs", "import": "./e/m.js" } }"#),
         ("node_modules/dual/c.cjs", "exports.both = 'common';"),
         ("node_modules/dual/e/package.json", r#"{ "type": "module" }"#),
-        ("node_modules/dual/e/m.js", "import c from '../c.cjs'; export const both = `module over ${c.both}`; // module.exports is elsewhere"),
+        (
+            "node_modules/dual/e/m.js",
+            "import c from '../c.cjs'; export const both = `module over ${c.both}`; // module.exports is elsewhere",
+        ),
         ("node_modules/lost/index.js", "module.exports = require('util');"),
         ("node_modules/mixed/index.js", "module.exports = require('./m.mjs');"),
         ("node_modules/mixed/m.mjs", "export default 1;"),

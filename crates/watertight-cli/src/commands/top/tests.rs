@@ -243,6 +243,7 @@ fn picture(terminal: &Terminal<TestBackend>) -> String {
     svg
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "all others are drawn as text is")]
 fn shade(color: Color) -> &'static str {
     match color {
         Color::DarkGray => "#8193a6",
