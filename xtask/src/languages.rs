@@ -49,6 +49,10 @@ fn javascript(folder: &Path) -> Result<()> {
     if Command::new("npm").arg("--version").output().is_err() {
         apt(&["nodejs", "npm"])?;
     }
+    // Anew: where npm puts a package depends on what is there already, and componentize-js relies on one that is not its own.
+    if folder.exists() {
+        std::fs::remove_dir_all(folder)?;
+    }
     std::fs::create_dir_all(folder)?;
     std::fs::write(folder.join("package.json"), "{\"private\":true}\n")?;
     installed_by(
