@@ -81,6 +81,19 @@ async fn load_and_failures_are_seen_and_who_holds_the_token_throws_cells_out() {
         browser.until("document.querySelectorAll('#side .eject').length === 1 && document.querySelectorAll('#side .restart').length === 1");
         browser.value("document.querySelector('#side .eject').click(); 0");
         browser.until("document.querySelector('#notice').textContent.includes('thrown out')");
+        // Faults: what is none is refused with the reason; others are said to be there, until somebody ends them.
+        for (faults, said) in
+            [("nonsense", "no faults were set"), ("delay 1ms 10%", "injected: behaviour: delay 1ms 10%")]
+        {
+            browser.value(&format!(
+                "(() => {{ const wanted = document.querySelector('#side .acts input'); wanted.value = '{faults}'; \
+                 wanted.dispatchEvent(new Event('input')); document.querySelector('#side .acts form').requestSubmit(); }})()"
+            ));
+            browser.until(&format!("document.querySelector('#notice').textContent.includes('{said}')"));
+        }
+        browser.until("document.querySelector('#faults').textContent.includes('behaviour: delay 1ms 10%')");
+        browser.value("document.querySelector('#faults button').click(); 0");
+        browser.until("document.querySelector('#faults').textContent === ''");
         (browser, page)
     });
     let (mut browser, page) = looked.await.expect("it was looked at");
