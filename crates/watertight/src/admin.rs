@@ -17,8 +17,10 @@ use std::future::Future;
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
+use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio_util::sync::CancellationToken;
+use url::form_urlencoded;
 use watertight_ingress::local::{self, LocalBody, LocalHandler};
 use watertight_model::app::App;
 use watertight_observe::MetricsExporter;
@@ -220,7 +222,11 @@ impl<S: Steward> Admin<S> {
                 Err((status, why)) => refused(status, &why),
             },
             What::Postmortem => {
-                let (folder, name, id) = (steward.about().postmortems(), app.name.clone(), decoded(part));
+                let (folder, name, id) = (
+                    steward.about().postmortems(),
+                    app.name.clone(),
+                    percent_decode_str(part).decode_utf8_lossy().into_owned(),
+                );
                 aside(move || match postmortems::show(folder, &name, &id) {
                     Some(report) => ok(&report),
                     None => refused(StatusCode::NOT_FOUND, &format!("there is no postmortem `{id}` of this app")),
@@ -316,31 +322,7 @@ fn component_of(app: &App, request: &Request<Bytes>) -> Result<Option<String>, (
 
 /// The pairs of a query.
 fn pairs(query: Option<&str>) -> impl Iterator<Item = (String, String)> + '_ {
-    let pairs = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
-    pairs.map(|pair| {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (decoded(key), decoded(value))
-    })
-}
-
-/// A part of a URL without its escapes; what is no escape stays.
-fn decoded(text: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        let escaped = after.get(..2).filter(|_| *first == b'%').and_then(|hex| std::str::from_utf8(hex).ok());
-        match escaped.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &after[2..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned()
 }
 
 /// Reads files on a thread that may wait for them.

@@ -5,6 +5,7 @@ use std::{borrow::Cow, sync::Arc};
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use percent_encoding::percent_decode_str;
 use watertight_host::HostCell;
 use watertight_ingress::{CallAnswer, Refusal, RequestBody, RequestBodyError};
 use watertight_model::{app::HttpTrigger, trace::SpanId};
@@ -74,26 +75,8 @@ async fn arrived(body: Limited<RequestBody>) -> Result<Bytes, Refusal> {
 
 /// A path with what is percent-encoded in it decoded: some clients do that to `:`, `@` and `/`.
 fn decoded(path: &str) -> Cow<'_, str> {
-    if !path.contains('%') {
-        return Cow::Borrowed(path);
-    }
-    let mut bytes = Vec::with_capacity(path.len());
-    let mut rest = path.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        let code = after.get(..2).filter(|_| *first == b'%').and_then(|code| std::str::from_utf8(code).ok());
-        match code.and_then(|code| u8::from_str_radix(code, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &after[2..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = after;
-            }
-        }
-    }
     // What is not text names nothing.
-    Cow::Owned(String::from_utf8(bytes).unwrap_or_default())
+    percent_decode_str(path).decode_utf8().unwrap_or_default()
 }
 
 #[cfg(test)]

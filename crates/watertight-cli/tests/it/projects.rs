@@ -69,14 +69,20 @@ impl Workplace {
 
     /// Makes a project, builds it, and has it test itself.
     fn project(&self, language: &str, kind: &str, test: &[&str]) -> PathBuf {
-        let made = self.run(self.folder.path(), &["new", "my-app", "--lang", language, "--kind", kind]);
+        // What is built lies in the shared folder by its name: other kinds are built meanwhile.
+        let name = format!("my-{kind}");
+        let made = self.run(self.folder.path(), &["new", &name, "--lang", language, "--kind", kind]);
         assert_eq!(made.code, Some(0), "{made:?}");
         assert!(made.stdout.contains("watertight build\n"), "{made:?}");
-        let folder = self.folder.path().join("my-app");
+        let folder = self.folder.path().join(&name);
         let built = self.run(&folder, &["build"]);
-        assert_eq!((built.code, built.stdout.as_str()), (Some(0), "my-app: 1 built, 0 unchanged\n"), "{built:?}");
+        assert_eq!(
+            (built.code, built.stdout.as_str()),
+            (Some(0), format!("{name}: 1 built, 0 unchanged\n").as_str()),
+            "{built:?}"
+        );
         let again = self.run(&folder, &["build"]);
-        assert_eq!(again.stdout, "my-app: 0 built, 1 unchanged\n", "{again:?}");
+        assert_eq!(again.stdout, format!("{name}: 0 built, 1 unchanged\n"), "{again:?}");
         let mut tests = Command::new(test[0]);
         tests.args(&test[1..]).current_dir(&folder);
         if language != "rust" {
